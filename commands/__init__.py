@@ -1,0 +1,1 @@
+"""The write side: one command is load, decide, append."""

@@ -1,0 +1,78 @@
+"""What the decisions of one batch look at: streams and claims as loaded, and as the batch has changed them."""
+
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+from commands.event_store import Append, Claim, Held, Key, Loaded, NewEvent
+from commands.incident import Draft
+from domain import events as e
+from domain.errors import IncidentNotFound
+from domain.incident import Incident, fold
+from domain.words import Severity
+
+
+class BatchWorkspace:
+    """Commands of a batch are decided one after another; each sees what those before it decided.
+
+    looked: the incidents that the present decision has looked at.
+    """
+
+    def __init__(self, loaded: Loaded, targets: Callable[[UUID], Mapping[Severity, int]]) -> None:
+        self.looked: set[UUID] = set()
+        self.targets = targets
+        self._loaded = loaded
+        self._incidents: dict[UUID, Incident | None] = {}
+        self._claims: dict[Key, Held | None] = dict(loaded.claims)
+
+    def incident(self, organization_id: UUID, incident_id: UUID) -> Incident:
+        self.looked.add(incident_id)
+        if incident_id not in self._incidents:
+            stream = self._loaded.streams.get(incident_id, [])
+            self._incidents[incident_id] = fold(incident_id, (entry.event for entry in stream))
+        incident = self._incidents[incident_id]
+        if incident is None or incident.organization_id != organization_id:
+            raise IncidentNotFound("There is no such incident.")
+        return incident
+
+    def holder(self, key: Key) -> Held | None:
+        return self._claims.get(key)
+
+    def as_of(self, incident_id: UUID, version: int) -> tuple[Incident, int]:
+        """The incident after `version` events, and the position of the last of them."""
+        stream = self._loaded.streams[incident_id][:version]
+        incident = fold(incident_id, (entry.event for entry in stream))
+        assert incident is not None
+        return incident, stream[-1].position
+
+    def position(self, incident_id: UUID) -> int:
+        """The position of the last event that was loaded of an incident, 0 if none was."""
+        stream = self._loaded.streams.get(incident_id)
+        return stream[-1].position if stream else 0
+
+    def take(self, draft: Draft) -> Append:
+        """Count the draft as done for the decisions that follow, and put its events in their places."""
+        append = draft.rest
+        for stream_id, events in draft.events.items():
+            for event in events:
+                append.events.append(NewEvent(stream_id, self._apply(stream_id, event), event))
+        for claim in append.claims:
+            self._claim(claim)
+        return append
+
+    def _apply(self, stream_id: UUID, event: e.IncidentEvent) -> int:
+        incident = self._incidents.get(stream_id)
+        if incident is not None:
+            incident.apply(event)
+        else:
+            assert isinstance(event, e.IncidentTriggered)
+            incident = self._incidents[stream_id] = Incident.opened(stream_id, event)
+        return incident.version
+
+    def _claim(self, claim: Claim) -> None:
+        if claim.action == "take":
+            self._claims[claim.key] = Held(claim.stream_id, claim.request_hash, claim.version)
+        elif claim.action in ("release", "move"):
+            heir = Held(UUID(claim.key.key), None, None) if claim.action == "move" else None
+            for key, held in self._claims.items():
+                if key.scope == "dedup" and held is not None and held.stream_id == claim.stream_id:
+                    self._claims[key] = heir

@@ -1,0 +1,109 @@
+"""The incident aggregate: its state, folded from its events. What may happen next is in `decisions`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from domain import events as e
+from domain.facts import IncidentFacts
+
+CHANGES_STATUS = (
+    e.IncidentTriggered,
+    e.IncidentAcknowledged,
+    e.InvestigationStarted,
+    e.IncidentResolved,
+    e.IncidentReopened,
+    e.IncidentMerged,
+    e.PostmortemStarted,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Incident(IncidentFacts):
+    """Everything known about one incident after `version` events."""
+
+    id: UUID
+    organization_id: UUID
+    number: int
+    title: str
+    status_by: e.Actor
+    status_at: datetime
+    description: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    source: str = "api"
+    source_id: UUID | None = None
+    dedup_key: str | None = None
+    investigating_at: datetime | None = None
+    alert_count: int = 0
+    version: int = 1
+
+    @classmethod
+    def opened(cls, id: UUID, event: e.IncidentTriggered) -> Self:
+        """The incident as its first event leaves it."""
+        return cls(
+            id=id,
+            organization_id=event.organization_id,
+            number=event.number,
+            title=event.title,
+            description=event.description,
+            severity=event.severity,
+            category=event.category,
+            response_target_s=event.response_target_s,
+            labels=event.labels,
+            source=event.source,
+            source_id=event.actor.id if event.actor.kind == "integration" else None,
+            dedup_key=event.dedup_key,
+            team=event.team,
+            triggered_at=event.occurred_at,
+            status_by=event.actor,
+            status_at=event.occurred_at,
+            alert_count=sum(alert.count for alert in event.alerts),
+        )
+
+    def copy(self) -> Self:
+        """The incident as it is now, whatever is applied to this one later."""
+        twin = object.__new__(type(self))
+        for name in _FIELDS:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+    def apply(self, event: e.IncidentEvent) -> None:
+        """Take one more event into account."""
+        IncidentFacts.apply(self, event)
+        self.version += 1
+        match event:
+            case e.InvestigationStarted() | e.IncidentReopened():
+                if self.investigating_at is None:
+                    self.investigating_at = event.occurred_at
+            case e.AlertReceived():
+                self.alert_count += event.count
+            case e.IncidentAbsorbed():
+                self.alert_count += event.alert_count
+            case e.DetailsCorrected():
+                self.title = event.title if event.title is not None else self.title
+                self.description = event.description if event.description is not None else self.description
+                self.labels = event.labels if event.labels is not None else self.labels
+        if isinstance(event, CHANGES_STATUS):
+            self.status_by = event.actor
+            self.status_at = event.occurred_at
+
+
+_FIELDS = tuple(each.name for each in fields(Incident))
+
+
+def fold(id: UUID, events: Iterable[e.IncidentEvent]) -> Incident | None:
+    """The incident after `events`, its whole stream (or a prefix of it) in order; None without events.
+
+    Raises ValueError where the stream does not begin with IncidentTriggered: that is no incident.
+    """
+    incident: Incident | None = None
+    for event in events:
+        if incident is not None:
+            incident.apply(event)
+        elif isinstance(event, e.IncidentTriggered):
+            incident = Incident.opened(id, event)
+        else:
+            raise ValueError(f"the stream {id} begins with {type(event).__name__}")
+    return incident

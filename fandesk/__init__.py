@@ -1,0 +1,1 @@
+"""The frame: settings, the composition root, the command line, the embedded PostgreSQL."""

@@ -1,0 +1,77 @@
+"""Brings the database's schema up to date: ordered SQL files, each run once, its checksum remembered."""
+
+import hashlib
+from importlib.resources import files
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+
+LOCK = 7308604896
+"""The advisory lock that lets one process migrate at a time."""
+
+GRANTS = """
+grant usage on schema ledger, access, read, read_next, read_old to {role};
+grant create on schema read, read_next, read_old to {role};
+grant select on all tables in schema ledger to {role};
+grant select, insert, update, delete on all tables in schema access, read to {role};
+grant execute on all functions in schema ledger to {role};
+"""
+
+
+class MigrationError(Exception):
+    """The database's schema is not one that this program can bring up to date."""
+
+
+class Migration(NamedTuple):
+    """One step, named by its file."""
+
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """All steps, in order."""
+    folder = files("fandesk.migrations")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [Migration(name, (folder / name).read_text("utf-8")) for name in names]
+
+
+def migrate(dsn: str, *, app_role: str | None = None) -> list[str]:
+    """Run what has not been run yet; the names of what was run. Safe from several processes at once.
+
+    app_role: the role the program works as, when it is not the one that owns the schema: it gets the rights to
+    read the ledger and to append by the ledger's own function, and none to change it.
+    Raises MigrationError where a step that was run here differs from the one in this program.
+    """
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("select pg_advisory_lock(%s)", (LOCK,))
+        with connection.transaction():
+            connection.execute("create schema if not exists migrations")
+            connection.execute(
+                "create table if not exists migrations.done"
+                " (name text primary key, checksum text not null, done_at timestamptz not null default now())"
+            )
+        done: dict[str, str] = dict(connection.execute("select name, checksum from migrations.done").fetchall())
+        run = [step for step in migrations() if not _is_done(step, done)]
+        for step in run:
+            with connection.transaction():
+                connection.execute(step.text.encode())
+                connection.execute(
+                    "insert into migrations.done (name, checksum) values (%s, %s)", (step.name, step.checksum)
+                )
+        if app_role is not None:
+            connection.execute(sql.SQL(GRANTS).format(role=sql.Identifier(app_role)))
+        return [step.name for step in run]
+
+
+def _is_done(step: Migration, done: dict[str, str]) -> bool:
+    if step.name not in done:
+        return False
+    if done[step.name] != step.checksum:
+        raise MigrationError(f"{step.name} was run here with another content; this program does not fit.")
+    return True

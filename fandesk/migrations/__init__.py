@@ -1,0 +1,1 @@
+"""The schema's migrations: ordered SQL files, run by `fandesk.migrate`."""
