@@ -6,6 +6,7 @@ lets readers miss events); ours is one call of `ledger.append` (see migrations/0
 """
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,9 @@ from psycopg.rows import tuple_row
 
 from commands import codec
 from domain.events import AlertSeen, IncidentEvent
-from domain.recorded import Recorded
+from domain.recorded import Page, Recorded
+
+log = logging.getLogger(__name__)
 
 LostConnection = (psycopg.OperationalError, psycopg.InterfaceError)
 """Raised when the database could not be reached or went away: whether a change was made is not known."""
@@ -110,7 +113,9 @@ class Held(NamedTuple):
 class LedgerDatastore(PostgresDatastore):
     """The library's connection pool, from a libpq connection string and with all its options."""
 
-    def __init__(self, dsn: str, *, pool_size: int = 2, max_overflow: int = 30, connect_timeout: float = 5.0) -> None:
+    def __init__(
+        self, dsn: str, *, pool_size: int = 2, max_overflow: int = 30, connect_timeout: float = 5.0
+    ) -> None:
         options = {k: v for k, v in conninfo_to_dict(dsn).items() if v is not None}
         super().__init__(
             dbname=str(options.pop("dbname", "")),
@@ -209,8 +214,11 @@ class LedgerRecorder(PostgresApplicationRecorder):
 
     def read(
         self, after: int, limit: int, *, organization_id: UUID | None = None, stream_id: UUID | None = None
-    ) -> list[Recorded]:
-        """The next entries of the ledger in order of position, of everything, one organisation or one incident."""
+    ) -> Page:
+        """The next `limit` entries in order of position: of everything, one organisation or one incident.
+
+        Entries of a kind that this program does not know are left out, and logged.
+        """
         where, values = "", []
         for column, value in (("organization_id", organization_id), ("originator_id", stream_id)):
             if value is not None:
@@ -224,7 +232,18 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 prepare=True,
                 binary=True,
             )
-            return [recorded(row) for row in cursor.fetchall()]
+            rows = cursor.fetchall()
+        entries = []
+        for row in rows:
+            try:
+                entries.append(recorded(row))
+            except codec.UnknownEvent as unknown:
+                log.warning("position %d is passed over: %s", row[0], unknown)
+        return Page(entries, rows[-1][0] if rows else after)
+
+    def head(self) -> int:
+        """The position of the last entry, 0 in an empty ledger."""
+        return self.max_notification_id() or 0
 
     def waiting(self, *, quiet_s: float, at_most_s: float) -> list[Waiting]:
         """Intake rows of incidents that got no alert for `quiet_s`, or whose oldest waits `at_most_s`."""
@@ -244,12 +263,32 @@ class Loaded(NamedTuple):
 
 
 _COLUMNS = "notification_id, originator_id, originator_version, recorded_at, topic, state"
-_TYPES = (
-    "int uuid bigint int uuid text bytea int"
-    " int text uuid text text uuid bytea bigint"
-    " int uuid uuid uuid timestamptz text"
-    " int uuid"
-).split()
+_TYPES = [
+    "int",
+    "uuid",
+    "bigint",
+    "int",
+    "uuid",
+    "text",
+    "bytea",
+    "int",
+    "int",
+    "text",
+    "uuid",
+    "text",
+    "text",
+    "uuid",
+    "bytea",
+    "bigint",
+    "int",
+    "uuid",
+    "uuid",
+    "uuid",
+    "timestamptz",
+    "text",
+    "int",
+    "uuid",
+]
 _APPEND = "select * from ledger.append(%s, " + ", ".join(f"%s::{t}[]" for t in _TYPES) + ")"
 _LOAD_STREAMS = f"""
     select {_COLUMNS} from ledger.events where originator_id = any (%s::uuid[])

@@ -2,6 +2,10 @@
 
 A batch is one round trip to load what its commands need, the decisions in the order of arrival, and one round
 trip to append, with one commit. Under load many commands share that cost; alone, a command waits for nobody.
+
+Incidents are remembered after they were written, so that the next command need not load them. What is
+remembered may be old: an append on it is caught by its version, and a decision not to append is taken again on
+what is loaded.
 """
 
 import logging
@@ -9,14 +13,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from commands.event_store import Append, Appended, Claim, Key, LedgerRecorder, LostConnection
-from commands.incident import Command, IncidentCommand, Trigger, decide
-from commands.workspace import BatchWorkspace
+from commands.event_store import Append, Appended, Claim, Key, LedgerRecorder, Loaded, LostConnection
+from commands.incident import IncidentCommand, Trigger, decide
+from commands.workspace import BatchWorkspace, Remembered
 from domain.errors import IdempotencyKeyReused, Overloaded, Refusal, StaleVersion
 from domain.incident import Incident
 from domain.words import Severity
@@ -28,6 +31,8 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 128
 MAX_WAITING = 2000
 MAX_ATTEMPTS = 50
+MAX_REMEMBERED = 2000
+GATHER_S = 0.0001
 GIVE_UP_AFTER_S = 8.0
 
 
@@ -55,7 +60,7 @@ class Outcome:
 class Pending:
     """A command that waits for its outcome, which is delivered once: a Refusal or another exception, too."""
 
-    __slots__ = ("answer", "attended", "attempts", "command", "keys", "leads", "wake")
+    __slots__ = ("answer", "attempts", "attended", "command", "leads", "sure", "wake")
 
     def __init__(self, command: IncidentCommand, wake: Callable[["Pending"], None], *, attended: bool) -> None:
         self.command = command
@@ -65,8 +70,8 @@ class Pending:
         self.answer: Outcome | Exception | None = None
         self.attempts = 0
         self.leads = False
-        self.keys: list[Key] = []
-        """Claims that were in its way last time."""
+        self.sure = False
+        """Decide on nothing that is only remembered."""
 
     def result(self) -> Outcome:
         """What was delivered. Raises it where it is an exception."""
@@ -90,9 +95,11 @@ class Executor:
     def __init__(self, store: LedgerRecorder, targets: Callable[[UUID], Mapping[Severity, int]]) -> None:
         self._store = store
         self._targets = targets
+        self._remembered: dict[UUID, Remembered] = {}
         self._queue: deque[Pending] = deque()
         self._lock = threading.Lock()
         self._led = False
+        self._last_batch = 0
         self._closed = False
         self._lead_wanted = threading.Semaphore(0)
         self._handed = False
@@ -152,7 +159,12 @@ class Executor:
                 if not self._queue:
                     following, self._led = None, False
                     break
+                few = len(self._queue) < self._last_batch
+            if few:
+                time.sleep(GATHER_S)  # those just answered are about to come again: better one batch than two
+            with self._lock:
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+                self._last_batch = len(batch)
             again = self._settle(batch)
             with self._lock:
                 self._queue.extendleft(reversed(again))
@@ -181,6 +193,7 @@ class Executor:
                 self._lead(None)
             if self._closed and not self._queue:
                 return
+
     def _settle(self, batch: Sequence[Pending]) -> list[Pending]:
         """Give each of the batch its outcome, but for those to try again, which are returned.
 
@@ -204,35 +217,54 @@ class Executor:
 
     def _run(self, batch: Sequence[Pending]) -> list[Pending]:
         now, again = _one_per_key(batch)
-        streams = {id for p in now for id in p.command.streams()}
-        keys = {key for p in now for key in (*p.command.keys(), *p.keys)}
-        loaded = _insist(lambda: self._store.load([*streams], [*keys]))
-        work = BatchWorkspace(loaded, self._targets)
-        decided = [_decide(p.command, work) for p in now]
+        work = BatchWorkspace(self._load(now), self._remembered, self._targets)
+        decided = [_decide(p, work) for p in now]
         results = iter(self._append([d.append for d in decided if d.append is not None]))
-        positions: dict[UUID, int] = {}
         lost: set[UUID] = set()
         for pending, decision in zip(now, decided, strict=True):
-            append, answer = decision.append, decision.answer
-            if append is not None:
-                result = next(results)
-                if result.outcome != "appended":
-                    lost.update(decision.looked)
-                    pending.keys = [c.key for c in append.claims if c.action in ("take", "held")]
+            if decision.append is None:
+                if pending.sure and decision.looked.isdisjoint(lost):
+                    pending.deliver(decision.answer)
+                else:
                     _try_again(pending, again)
-                    continue
-                for event in append.events:
-                    positions[event.stream_id] = result.position or 0
-                if result.number is not None and isinstance(answer, Outcome):
-                    answer.incident.number = result.number
-            elif not decision.looked.isdisjoint(lost):
-                _try_again(pending, again)  # it was decided on something that did not happen
                 continue
-            if isinstance(answer, Outcome):
-                answer.position = answer.position or positions.get(answer.incident.id, 0)
-                answer.position = answer.position or work.position(answer.incident.id)
-            pending.deliver(answer)
+            result = next(results)
+            if result.outcome == "appended":
+                pending.deliver(self._appended(decision, result, work))
+            else:
+                lost |= decision.looked
+                for id in decision.looked:
+                    self._remembered.pop(id, None)
+                _try_again(pending, again)
         return again
+
+    def _load(self, batch: Sequence[Pending]) -> Loaded:
+        """What the batch needs: first only what is not remembered, for those to be decided surely all afresh."""
+        streams: set[UUID] = set()
+        keys: set[Key] = set()
+        for pending in batch:
+            keys.update(pending.command.keys())
+            if pending.sure:
+                streams.update(pending.command.streams())
+                keys.update(pending.command.idempotency_keys())
+            else:
+                streams.update(id for id in pending.command.streams() if id not in self._remembered)
+        return _insist(lambda: self._store.load([*streams], [*keys]))
+
+    def _appended(self, decision: "_Decision", result: Appended, work: BatchWorkspace) -> Outcome:
+        """The answer to a command that was written; remembers the incidents as it left them."""
+        answer, append = decision.answer, decision.append
+        assert isinstance(answer, Outcome) and append is not None
+        if result.number is not None:
+            answer.incident.number = result.number
+        answer.position = result.position or work.position(answer.incident.id)
+        if append.events:
+            self._remembered[answer.incident.id] = Remembered(answer.incident, answer.position)
+            for other in decision.looked - {answer.incident.id}:
+                self._remembered.pop(other, None)
+            while len(self._remembered) > MAX_REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+        return answer
 
     def _append(self, appends: Sequence[Append]) -> Sequence[Appended]:
         """Write, and where the connection is lost meanwhile find out by sending the very same again."""
@@ -249,14 +281,19 @@ class Executor:
 
 @dataclass(slots=True)
 class _Decision:
-    """What to write (None: nothing), what to answer, and the incidents it rests on."""
+    """What to write (None: nothing), what to answer, and the incidents it rests on.
+
+    A decision to write nothing is final only where it rests on what was loaded for it: what is remembered, or
+    was decided earlier in the batch and not written yet, may not be so.
+    """
 
     append: Append | None
     answer: Outcome | Exception
     looked: set[UUID]
 
 
-def _decide(command: IncidentCommand, work: BatchWorkspace) -> _Decision:
+def _decide(pending: Pending, work: BatchWorkspace) -> _Decision:
+    command = pending.command
     work.looked = set()
     try:
         replay = _replay(command, work)
@@ -265,8 +302,6 @@ def _decide(command: IncidentCommand, work: BatchWorkspace) -> _Decision:
         if command.if_match is not None:
             _check_version(command, work)
         draft = decide(command, work)
-    except LostConnection:
-        raise
     except Refusal as refusal:
         return _Decision(None, refusal, work.looked)
     except Exception as problem:
@@ -274,20 +309,20 @@ def _decide(command: IncidentCommand, work: BatchWorkspace) -> _Decision:
         return _Decision(None, problem, work.looked)
     append = work.take(draft)
     incident = work.incident(command.request.organization_id, draft.incident_id).copy()
-    if command.idempotency is not None:
-        (key,) = Command.keys(command)
-        request_hash = command.idempotency.request_hash
+    outcome = Outcome(incident, created=isinstance(command, Trigger) and incident.id == command.incident_id)
+    outcome.position = work.position(incident.id)
+    for key in command.idempotency_keys():
+        request_hash = command.idempotency.request_hash if command.idempotency else None
         append.claims.append(Claim("take", key, incident.id, request_hash, incident.version))
-    created = isinstance(command, Trigger) and incident.id == command.incident_id
     nothing = not (append.events or append.claims or append.intake)
-    return _Decision(None if nothing else append, Outcome(incident, created=created), work.looked)
+    return _Decision(None if nothing else append, outcome, work.looked)
 
 
 def _replay(command: IncidentCommand, work: BatchWorkspace) -> Outcome | None:
     """The first answer again, where this Idempotency-Key was seen before. Raises IdempotencyKeyReused."""
     if command.idempotency is None:
         return None
-    held = work.holder(Command.keys(command)[0])
+    held = work.holder(command.idempotency_keys()[0])
     if held is None:
         return None
     if held.request_hash != command.idempotency.request_hash:
@@ -312,7 +347,7 @@ def _one_per_key(batch: Sequence[Pending]) -> tuple[list[Pending], list[Pending]
     repeats: list[Pending] = []
     seen: set[Key] = set()
     for pending in batch:
-        keys = set(Command.keys(pending.command))
+        keys = set(pending.command.idempotency_keys())
         (first if seen.isdisjoint(keys) else repeats).append(pending)
         seen |= keys
     return first, repeats
@@ -320,6 +355,7 @@ def _one_per_key(batch: Sequence[Pending]) -> tuple[list[Pending], list[Pending]
 
 def _try_again(pending: Pending, again: list[Pending]) -> None:
     pending.attempts += 1
+    pending.sure = True
     if pending.attempts < MAX_ATTEMPTS:
         again.append(pending)
     else:

@@ -10,7 +10,7 @@ from commands.event_store import Append, Claim, Held, Key, Waiting
 from domain import decisions
 from domain import events as e
 from domain.decisions import Request
-from domain.errors import DedupKeyTaken
+from domain.errors import DedupKeyTaken, IncidentNotFound, InvalidField
 from domain.incident import Incident
 from domain.words import Category, Severity
 
@@ -32,11 +32,15 @@ class Command:
     idempotency: Idempotency | None = None
     if_match: int | None = None
 
-    def keys(self) -> list[Key]:
-        """The claims that must be known to decide it."""
+    def idempotency_keys(self) -> list[Key]:
+        """The claim that its Idempotency-Key is."""
         if self.idempotency is None:
             return []
         return [Key(self.request.organization_id, "idempotency", self.idempotency.key)]
+
+    def keys(self) -> list[Key]:
+        """The other claims that must be known to decide it."""
+        return []
 
     def streams(self) -> list[UUID]:
         """The incidents that must be known to decide it."""
@@ -67,7 +71,7 @@ class Trigger(Command):
 
     def keys(self) -> list[Key]:
         key = self.dedup()
-        return [*Command.keys(self), key] if key else Command.keys(self)
+        return [key] if key else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +244,10 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
                 reason=command.reason,
             )
         case Merge():
-            into = look.incident(request.organization_id, command.into)
+            try:
+                into = look.incident(request.organization_id, command.into)
+            except IncidentNotFound as missing:
+                raise InvalidField("into", missing.detail) from missing
             merged, absorbed = decisions.merge(incident, into, request)
             heir = Claim("move", Key(request.organization_id, "dedup", str(into.id)), incident.id)
             rest = Append(claims=[heir]) if into.is_open else _release(incident)

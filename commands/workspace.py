@@ -1,6 +1,7 @@
 """What the decisions of one batch look at: streams and claims as loaded, and as the batch has changed them."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 from uuid import UUID
 
 from commands.event_store import Append, Claim, Held, Key, Loaded, NewEvent
@@ -11,28 +12,47 @@ from domain.incident import Incident, fold
 from domain.words import Severity
 
 
+class Remembered(NamedTuple):
+    """An incident as this process last saw it, and the position of its last event. It may have changed since."""
+
+    incident: Incident
+    position: int
+
+
 class BatchWorkspace:
     """Commands of a batch are decided one after another; each sees what those before it decided.
 
     looked: the incidents that the present decision has looked at.
     """
 
-    def __init__(self, loaded: Loaded, targets: Callable[[UUID], Mapping[Severity, int]]) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        remembered: Mapping[UUID, Remembered],
+        targets: Callable[[UUID], Mapping[Severity, int]],
+    ) -> None:
         self.looked: set[UUID] = set()
         self.targets = targets
         self._loaded = loaded
+        self._remembered = remembered
         self._incidents: dict[UUID, Incident | None] = {}
         self._claims: dict[Key, Held | None] = dict(loaded.claims)
 
     def incident(self, organization_id: UUID, incident_id: UUID) -> Incident:
         self.looked.add(incident_id)
         if incident_id not in self._incidents:
-            stream = self._loaded.streams.get(incident_id, [])
-            self._incidents[incident_id] = fold(incident_id, (entry.event for entry in stream))
+            self._incidents[incident_id] = self._recall(incident_id)
         incident = self._incidents[incident_id]
         if incident is None or incident.organization_id != organization_id:
             raise IncidentNotFound("There is no such incident.")
         return incident
+
+    def _recall(self, incident_id: UUID) -> Incident | None:
+        stream = self._loaded.streams.get(incident_id)
+        if stream is not None:
+            return fold(incident_id, (entry.event for entry in stream))
+        known = self._remembered.get(incident_id)
+        return known.incident.copy() if known else None
 
     def holder(self, key: Key) -> Held | None:
         return self._claims.get(key)
@@ -45,9 +65,12 @@ class BatchWorkspace:
         return incident, stream[-1].position
 
     def position(self, incident_id: UUID) -> int:
-        """The position of the last event that was loaded of an incident, 0 if none was."""
+        """The position of the last event that is known of an incident, 0 if none is."""
         stream = self._loaded.streams.get(incident_id)
-        return stream[-1].position if stream else 0
+        if stream:
+            return stream[-1].position
+        known = self._remembered.get(incident_id)
+        return known.position if known else 0
 
     def take(self, draft: Draft) -> Append:
         """Count the draft as done for the decisions that follow, and put its events in their places."""

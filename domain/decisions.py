@@ -185,9 +185,7 @@ def receive_alerts(
 ) -> Events:
     """Count further alerts that arrived for it while it was open, also where it has been closed since."""
     count = sum(alert.count for alert in alerts)
-    return (
-        e.AlertReceived(**request.meta(), count=count, first_at=first_at, last_at=last_at, alerts=alerts),
-    )
+    return (e.AlertReceived(**request.meta(), count=count, first_at=first_at, last_at=last_at, alerts=alerts),)
 
 
 def merge(incident: Incident, into: Incident, request: Request) -> tuple[Events, Events]:
@@ -236,9 +234,7 @@ def correct(
         if new is not None and not EARLIEST <= new <= latest:
             raise InvalidField(name, "Must not lie before 1970 or more than five minutes in the future.")
         if (new or present or start) < start and (new is not None or triggered_at is not None):
-            raise InvalidField(
-                name if new is not None else "triggered_at", "Must not lie before the trigger."
-            )
+            raise InvalidField(name if new is not None else "triggered_at", "Must not lie before the trigger.")
     changed = {
         name: new
         for name, new in (
@@ -256,9 +252,7 @@ def correct(
     return (e.DetailsCorrected.model_validate({**request.meta(), **changed, "reason": reason}),)
 
 
-def _check(
-    incident: Incident, request: Request, what: str, *, allowed: tuple[Status, ...] | None = None
-) -> None:
+def _check(incident: Incident, request: Request, what: str, *, allowed: tuple[Status, ...] | None = None) -> None:
     """Refuse where the incident was merged away, its status forbids it, or its time is impossible."""
     if incident.merged_into is not None or (allowed is not None and incident.status not in allowed):
         raise _not_allowed(incident, f"be {what}")

@@ -24,3 +24,10 @@ class Recorded(NamedTuple):
     @property
     def type(self) -> str:
         return type(self.event).__name__
+
+
+class Page(NamedTuple):
+    """The next entries of the ledger, all those this program understands up to and including `upto`."""
+
+    entries: list[Recorded]
+    upto: int

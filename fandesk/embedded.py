@@ -184,7 +184,7 @@ class EmbeddedPostgres:
                 cwd="/",
                 env=_environment(),
                 start_new_session=True,
-                preexec_fn=_before_exec(account, signal.SIGINT),  # noqa: PLW1509 - see the class
+                preexec_fn=_before_exec(account, signal.SIGINT),
             )
         except subprocess.SubprocessError as error:
             raise EmbeddedPostgresError(f"postgres could not be started: {error}") from error

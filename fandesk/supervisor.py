@@ -178,15 +178,13 @@ class Supervisor:
             if self._postgres is not None:
                 self._postgres.disown()
             die_with_parent(signal.SIGTERM, parent)
-            threading.Thread(
-                target=_end_with, args=(self._lifeline[0],), daemon=True, name="lifeline"
-            ).start()
+            threading.Thread(target=_end_with, args=(self._lifeline[0],), daemon=True, name="lifeline").start()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             role.run()
             status = 0
         except SystemExit as left:
             status = left.code if isinstance(left.code, int) else int(left.code is not None)
-        except BaseException:  # noqa: BLE001 - nothing may come back from here
+        except BaseException:
             traceback.print_exc()
         finally:
             with suppress(BaseException):

@@ -239,7 +239,7 @@ def as_user(entry: pwd.struct_passwd, work: Callable[[], None]) -> int:
             os.setuid(entry.pw_uid)
             work()
             status = 0
-        except BaseException:  # noqa: BLE001 - nothing may come back from the fork
+        except BaseException:
             traceback.print_exc()
         finally:
             os._exit(status)

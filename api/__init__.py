@@ -1,0 +1,1 @@
+"""The HTTP edge: routers, who may do what, problems, live streams."""

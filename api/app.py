@@ -1,0 +1,81 @@
+"""Puts the HTTP edge together: one FastAPI application over the services it is given."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import analytics, commands, health, intake, problems, reads, stream
+from api.call import Services
+
+MAX_BODY = 1024 * 1024
+"""Bytes. Larger bodies are refused with 413."""
+
+
+def create_app(open_services: Callable[[], AsyncIterator[Services]], version: str) -> FastAPI:
+    """The application; `open_services` yields its services once and closes them afterwards."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with asynccontextmanager(open_services)() as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="FanDesk Incidents",
+        version=version,
+        summary="An event-sourced incident ledger",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        strict_content_type=False,
+    )
+    for router in (commands.router, reads.router, analytics.router, stream.router, intake.router, health.router):
+        app.include_router(router)
+    problems.install(app)
+    app.add_middleware(BodyLimit)
+    return app
+
+
+class BodyLimit:
+    """Refuses bodies over MAX_BODY, also those that do not say their length beforehand."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self._app(scope, receive, send)
+            return
+        chunks: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            more = message.get("more_body", False)
+            if size > MAX_BODY:
+                refusal = problems.problem(
+                    413,
+                    "Too large",
+                    f"A body may have {MAX_BODY} bytes.",
+                    {"Connection": "close"},
+                    errors=[{"field": "body", "detail": f"has more than {MAX_BODY} bytes"}],
+                )
+                await refusal(scope, receive, send)
+                return
+        body: list[Message] = [{"type": "http.request", "body": b"".join(chunks), "more_body": False}]
+
+        if any(name == b"authorization" for name, _ in scope["headers"]):
+            # `curl -d` calls its JSON a form; a token says that no browser's form is behind it
+            other = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+            scope = {**scope, "headers": [*other, (b"content-type", b"application/json")]}
+
+        async def replay() -> Message:
+            return body.pop() if body else await receive()
+
+        await self._app(scope, replay, send)

@@ -1,0 +1,78 @@
+"""Whether the process lives, whether the whole thing serves, and what it measures."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+from starlette.responses import Response
+
+from api.call import Services, services
+from api.views import Answer
+
+router = APIRouter(tags=["health"])
+
+S = Annotated[Services, Depends(services)]
+
+STALLED_S = 10.0
+
+_PROGRESS = """
+    select (select coalesce(max(notification_id), 0) from ledger.events), count(*), coalesce(min(position), 0),
+           coalesce(extract(epoch from clock_timestamp() - min(updated_at)), 0)::float,
+           (select count(*) from ledger.intake where not folded)
+      from read.checkpoints"""
+
+
+async def _progress(services: Services) -> dict[str, Any]:
+    async with services.pool.connection(timeout=2) as connection:
+        row = await (await connection.execute(_PROGRESS)).fetchone()
+    assert row is not None
+    head, models, position, idle, waiting = row
+    return {
+        "ledger_position": head,
+        "projected_position": position,
+        "read_models": models,
+        "since_projected_s": idle,
+        "alerts_waiting": waiting,
+        "commands_waiting": services.executor.waiting(),
+        "open_streams": services.tail.streams,
+    }
+
+
+@router.get("/healthz")
+async def healthz() -> Answer:
+    """200 as long as this process answers."""
+    return Answer({"status": "ok"})
+
+
+@router.get("/readyz")
+async def readyz(services: S) -> Answer:
+    """200 when the whole thing serves: the database answers, and the read models exist and keep up."""
+    progress = await _progress(services)
+    behind = progress["ledger_position"] - progress["projected_position"]
+    stalled = behind > 0 and progress["since_projected_s"] > STALLED_S
+    ready = progress["read_models"] > 0 and not stalled
+    status = "ready" if ready else "the read models are not kept up to date"
+    return Answer({"status": status, **progress}, 200 if ready else 503, None if ready else {"Retry-After": "1"})
+
+
+@router.get("/metrics")
+async def metrics(services: S) -> Response:
+    """The same and more for Prometheus."""
+    registry = CollectorRegistry()
+    registry.register(_Gauges(await _progress(services)))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Gauges(Collector):
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        lag = self._values["ledger_position"] - self._values["projected_position"]
+        values = {**self._values, "projection_lag_events": lag}
+        return [
+            GaugeMetricFamily(f"fandesk_{name}", name.replace("_", " "), value=value)
+            for name, value in values.items()
+        ]

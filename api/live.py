@@ -1,0 +1,208 @@
+"""Follows the ledger for everybody in this process: live streams, and reads that wait for their own writes."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from domain.errors import Overloaded
+from projections.ledger import Entry, after, entry_json
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 15.0
+POLL_S = 1.0
+BEHIND = 1000
+"""How many events a slow client may lag before its stream is closed; it resumes by Last-Event-ID."""
+
+
+class Subscriber:
+    """One open stream: events of an organisation, or of one incident."""
+
+    def __init__(self, organization_id: UUID, incident_id: UUID | None) -> None:
+        self.organization_id = organization_id
+        self.incident_id = incident_id
+        self.queue: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue(BEHIND)
+        self.overrun = False
+
+    def wants(self, entry: Entry) -> bool:
+        return entry.organization_id == self.organization_id and self.incident_id in (None, entry.incident_id)
+
+    def offer(self, message: tuple[int, bytes] | None) -> None:
+        if self.overrun:
+            return
+        try:
+            self.queue.put_nowait(message)
+        except asyncio.QueueFull:
+            self.overrun = True
+
+
+class Tail:
+    """Reads each new entry of the ledger once, renders it once, and hands it to every stream that wants it.
+
+    position: the last entry handed out. projected: up to where the read models are known to have come.
+    """
+
+    def __init__(self, dsn: str, pool: AsyncConnectionPool[Any]) -> None:
+        self.position = 0
+        self.projected = 0
+        self._dsn = dsn
+        self._pool = pool
+        self._subscribers: set[Subscriber] = set()
+        self._moved = asyncio.Event()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        self._patient = True
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._follow(), name="tail")
+
+    async def stop(self) -> None:
+        self.close_streams()
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    def close_streams(self) -> None:
+        """End all streams: the process is about to stop, and their clients find another or wait for it."""
+        self._closing = True
+        for subscriber in self._subscribers:
+            subscriber.offer(None)
+
+    @property
+    def streams(self) -> int:
+        return len(self._subscribers)
+
+    async def reached(self, position: int, *, within_s: float) -> None:
+        """Wait until the read models show everything up to `position`. Raises Overloaded when it takes longer."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while self.projected < position:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                raise Overloaded(f"The read models have not reached position {position} yet.")
+            moved = self._moved
+            with suppress(TimeoutError):
+                await asyncio.wait_for(moved.wait(), min(left, 0.2))
+            if not moved.is_set():
+                await self._look()
+
+    async def caught_up(self, position: int) -> None:
+        """Wait a moment for the read models to show `position`; go on without it when they are stuck."""
+        if self.projected >= position:
+            self._patient = True
+        elif self._patient:
+            try:
+                await self.reached(position, within_s=1.0)
+            except Overloaded:
+                self._patient = False  # the projector is away: do not make every reader wait for it
+
+    async def stream(
+        self, organization_id: UUID, incident_id: UUID | None, last: int | None
+    ) -> AsyncIterator[bytes]:
+        """Server-sent events after position `last` (None: from now on), then live; a comment every 15 s."""
+        subscriber = Subscriber(organization_id, incident_id)
+        self._subscribers.add(subscriber)
+        try:
+            sent = self.position if last is None else last
+            yield f"retry: 1000\n: connected\nid: {sent}\n\n".encode()
+            while not self._closing:
+                async with self._pool.connection() as connection:
+                    entries = await after(connection, organization_id, sent, incident_id=incident_id, limit=500)
+                for entry in entries:
+                    yield _render(entry)
+                    sent = entry.position
+                if len(entries) < 500:
+                    break
+            while not self._closing and not subscriber.overrun:
+                try:
+                    message = await asyncio.wait_for(subscriber.queue.get(), HEARTBEAT_S)
+                except TimeoutError:
+                    yield b": still here\n\n"
+                    continue
+                if message is None:
+                    return
+                position, text = message
+                if position > sent:
+                    yield text
+                    sent = position
+        finally:
+            self._subscribers.discard(subscriber)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                async with await AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+                    await connection.execute("listen ledger")
+                    await connection.execute("listen projected")
+                    if self.position == 0:
+                        self.position = await _head(connection)
+                    await self._look(connection)
+                    while True:
+                        await self._hand_out(connection)
+                        async for notice in connection.notifies(timeout=POLL_S, stop_after=1):
+                            if notice.channel == "projected":
+                                self._advance(int(notice.payload))
+                        if self._poll_due():
+                            await self._look(connection)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as problem:
+                log.warning("the database is away, following it again shortly: %s", problem)
+                await asyncio.sleep(0.2)
+
+    def _poll_due(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        due = now >= getattr(self, "_next_poll", 0.0)
+        if due:
+            self._next_poll = now + POLL_S
+        return due
+
+    async def _hand_out(self, connection: AsyncConnection[Any]) -> None:
+        while True:
+            entries = await after(connection, None, self.position, limit=500)
+            for entry in entries:
+                self.position = entry.position
+                text: bytes | None = None
+                for subscriber in self._subscribers:
+                    if subscriber.wants(entry):
+                        text = text or _render(entry)
+                        subscriber.offer((entry.position, text))
+            if len(entries) < 500:
+                return
+
+    async def _look(self, connection: AsyncConnection[Any] | None = None) -> None:
+        """Ask where the read models are: a notification may have been lost."""
+        query = "select coalesce(min(position), 0) from read.checkpoints"
+        try:
+            if connection is not None:
+                row = await (await connection.execute(query)).fetchone()
+            else:
+                async with self._pool.connection() as pooled:
+                    row = await (await pooled.execute(query)).fetchone()
+        except PoolTimeout:
+            return
+        if row is not None:
+            self._advance(int(row[0]))
+
+    def _advance(self, position: int) -> None:
+        if position > self.projected:
+            self.projected = position
+            moved, self._moved = self._moved, asyncio.Event()
+            moved.set()
+
+
+def _render(entry: Entry) -> bytes:
+    return b"id: %d\ndata: %s\n\n" % (entry.position, entry_json(entry))
+
+
+async def _head(connection: AsyncConnection[Any]) -> int:
+    row = await (
+        await connection.execute("select coalesce(max(notification_id), 0) from ledger.events")
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,170 @@
+"""Reads of incidents: list, detail, timeline, raw events."""
+
+from datetime import datetime
+from typing import Annotated, Any, get_args
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+
+from api import schemas
+from api.call import Reading, incident_number, reading
+from api.views import Answer, Raw, from_cursor, incident_view, to_cursor
+from domain.errors import IncidentNotFound, InvalidField
+from domain.incident import Incident
+from domain.words import CATEGORIES, SEVERITIES, STATUSES, rfc3339
+from projections import incidents, ledger, timeline
+
+router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"])
+
+R = Annotated[Reading, Depends(reading)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Words = Annotated[list[schemas.Text], Query(max_length=50)]
+
+_PLACES: dict[str, tuple[type, ...]] = {
+    "-triggered_at": (datetime, UUID),
+    "triggered_at": (datetime, UUID),
+    "-number": (int,),
+    "number": (int,),
+    "severity": (int, datetime, UUID),
+}
+
+
+@router.get("")
+async def list_incidents(
+    read: R,
+    status: Words = [],  # noqa: B006
+    severity: Words = [],  # noqa: B006
+    category: Words = [],  # noqa: B006
+    team: Words = [],  # noqa: B006
+    assignee: Words = [],  # noqa: B006
+    q: Annotated[schemas.Text, Query(max_length=500)] | None = None,
+    from_: Annotated[schemas.Time | None, Query(alias="from")] = None,
+    to: schemas.Time | None = None,
+    sort: incidents.Sort = "-triggered_at",
+    cursor: Annotated[str | None, Query(max_length=1000)] = None,
+    limit: Limit = 50,
+) -> Answer:
+    """Incidents that match, a page at a time. Several values of one filter (repeated, or with commas) are
+    alternatives; `status=open` stands for every status but resolved and postmortem, `none` for no category,
+    team or assignee."""
+    statuses = [s for word in split(status) for s in (STATUSES[:3] if word == "open" else (word,))]
+    which = incidents.Filter(
+        organization_id=read.organization_id,
+        statuses=known("status", statuses, STATUSES),
+        severities=known("severity", split(severity), SEVERITIES),
+        categories=[none(w) for w in known("category", split(category), (*CATEGORIES, "none"))],
+        teams=[none(w) for w in split(team)],
+        assignees=[_person(w) for w in split(assignee)],
+        text=q,
+        start=from_,
+        end=to,
+    )
+    after = from_cursor(sort, cursor, _PLACES[sort])
+    async with read.services.pool.connection() as connection:
+        page, place = await incidents.search(connection, which, sort=sort, after=after, limit=limit)
+    names = await read.services.directory.names({i.assignee for i in page if i.assignee})
+    items = [incident_view(incident, names) for incident in page]
+    return read.answer({"items": items, "next_cursor": to_cursor(sort, place)})
+
+
+@router.get("/{id}")
+async def get_incident(read: R, id: str) -> Answer:
+    """One incident, by id or number."""
+    incident = await _find(read, id)
+    names = await read.services.directory.names({incident.assignee} if incident.assignee else set())
+    return read.answer(incident_view(incident, names), {"ETag": f'"{incident.version}"'})
+
+
+@router.get("/{id}/timeline")
+async def get_timeline(
+    read: R, id: str, cursor: Annotated[str | None, Query(max_length=1000)] = None, limit: Limit = 50
+) -> Answer:
+    """What happened to it, in order of when it happened."""
+    incident = await _find(read, id)
+    after = from_cursor("timeline", cursor, (datetime, int))
+    async with read.services.pool.connection() as connection:
+        page, place = await timeline.of_incident(
+            connection, read.organization_id, incident.id, after=after, limit=limit
+        )
+    ids = {id for item in page for id in (item.actor_id, item.person_id) if id}
+    names = await read.services.directory.names(ids)
+    items = [_item(item, names) for item in page]
+    return read.answer({"items": items, "next_cursor": to_cursor("timeline", place)})
+
+
+@router.get("/{id}/events")
+async def get_events(
+    read: R, id: str, cursor: Annotated[str | None, Query(max_length=1000)] = None, limit: Limit = 50
+) -> Answer:
+    """Its entries in the ledger, as they were written."""
+    incident = await _find(read, id)
+    after = (from_cursor("events", cursor, (int,)) or [0])[0]
+    return await ledger_page(read, after, limit, incident.id)
+
+
+async def ledger_page(read: Reading, after: int, limit: int, incident_id: UUID | None = None) -> Answer:
+    """A page of ledger entries after a position."""
+    async with read.services.pool.connection() as connection:
+        entries = await ledger.after(
+            connection, read.organization_id, after, incident_id=incident_id, limit=limit + 1
+        )
+    page = entries[:limit]
+    place = to_cursor("events", [page[-1].position]) if len(entries) > limit else None
+    items = b",".join(ledger.entry_json(entry) for entry in page)
+    cursor = b"null" if place is None else b'"' + place.encode() + b'"'
+    return read.answer(Raw(b'{"items":[' + items + b'],"next_cursor":' + cursor + b"}"))
+
+
+def split(words: list[str]) -> list[str]:
+    return [part.strip() for word in words for part in word.split(",") if part.strip()]
+
+
+def known(field: str, words: list[str], allowed: tuple[str, ...]) -> list[str]:
+    """The words, all of which must be allowed ones. Raises InvalidField."""
+    for word in words:
+        if word not in allowed:
+            raise InvalidField(field, f"Must be one of {', '.join(allowed)}.")
+    return words
+
+
+def none(word: str) -> str | None:
+    return None if word == "none" else word
+
+
+def _person(word: str) -> UUID | None:
+    try:
+        return None if word == "none" else UUID(word)
+    except ValueError:
+        raise InvalidField("assignee", "Must be a person's id, or none.") from None
+
+
+async def _find(read: Reading, id: str) -> Incident:
+    try:
+        key: UUID | int = UUID(id)
+    except ValueError:
+        key = incident_number(id)
+    async with read.services.pool.connection() as connection:
+        incident = await incidents.find(connection, read.organization_id, key)
+    if incident is None:
+        raise IncidentNotFound("There is no such incident.")
+    return incident
+
+
+def _item(item: timeline.Item, names: dict[UUID, str]) -> dict[str, Any]:
+    person = names.get(item.person_id, "somebody") if item.person_id else ""
+    return {
+        "position": item.position,
+        "type": item.type,
+        "occurred_at": rfc3339(item.occurred_at),
+        "recorded_at": rfc3339(item.recorded_at),
+        "actor": {
+            "kind": item.actor_kind,
+            "id": item.actor_id,
+            "name": names.get(item.actor_id) if item.actor_id else None,
+        },
+        "summary": item.summary.replace("{person}", person) if item.person_id else item.summary,
+        "body": item.body,
+    }
+
+
+assert set(_PLACES) == set(get_args(incidents.Sort))

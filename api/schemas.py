@@ -1,0 +1,113 @@
+"""What a request's body may hold. Anything else is refused, with the field's name."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from domain.words import Category, Severity
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the NUL character")
+    return text
+
+
+def _is_text(value: Any) -> Any:
+    if value is not None and not isinstance(value, str):
+        raise ValueError("must be a time in RFC 3339, as text")
+    return value
+
+
+def _is_writable(at: datetime) -> datetime:
+    if not 1 < at.year < 9999:
+        raise ValueError("is out of range")
+    return at
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+Line = Annotated[Text, Field(min_length=1, max_length=300)]
+Name = Annotated[Text, Field(min_length=1, max_length=100)]
+Long = Annotated[Text, Field(max_length=100_000)]
+Labels = Annotated[
+    dict[Annotated[Text, Field(min_length=1, max_length=200)], Annotated[Text, Field(max_length=2000)]],
+    Field(max_length=100),
+]
+Time = Annotated[
+    AwareDatetime, BeforeValidator(_is_text, json_schema_input_type=str), AfterValidator(_is_writable)
+]
+
+
+class Body(BaseModel):
+    """A request's body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Change(Body):
+    """A change to an incident. occurred_at: when it really happened, if not now."""
+
+    occurred_at: Time | None = None
+
+
+class TriggerBody(Change):
+    title: Line
+    severity: Severity
+    category: Category | None = None
+    description: Long = ""
+    labels: Labels = {}
+    dedup_key: Annotated[Text, Field(min_length=1, max_length=500)] | None = None
+    team: Name | None = None
+
+
+class NoteBody(Change):
+    note: Long | None = None
+
+
+class ReopenBody(Change):
+    reason: Annotated[Long, Field(min_length=1)]
+
+
+class UpdateBody(Change):
+    body: Annotated[Long, Field(min_length=1)]
+
+
+class SeverityBody(Change):
+    severity: Severity
+    reason: Long | None = None
+
+
+class CategoryBody(Change):
+    category: Category | None
+
+
+class AssignBody(Change):
+    """Exactly one of person and team; null takes it away."""
+
+    person: UUID | None = None
+    team: Name | None = None
+
+
+class MergeBody(Change):
+    into: Name
+
+
+class CorrectBody(Change):
+    """What was written down wrongly, put right; at least one of them besides the reason."""
+
+    title: Line | None = None
+    description: Long | None = None
+    labels: Labels | None = None
+    triggered_at: Time | None = None
+    acknowledged_at: Time | None = None
+    resolved_at: Time | None = None
+    reason: Long | None = None
+
+
+class IntegrationBody(Body):
+    name: Name
+    kind: Name
+    default_severity: Severity | None = None
+    default_category: Category | None = None

@@ -1,0 +1,58 @@
+"""The ledger over HTTP: live streams of Server-Sent Events, and pages of entries."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.responses import StreamingResponse
+
+from api.call import Services, caller, services
+from api.directory import Caller
+from api.reads import Limit, R, ledger_page
+from api.views import Answer
+from domain.errors import InvalidField
+
+router = APIRouter(prefix="/api/v1", tags=["ledger"])
+
+S = Annotated[Services, Depends(services)]
+C = Annotated[Caller, Depends(caller)]
+LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=30)]
+Position = Annotated[int, Query(ge=0, lt=2**62)]
+
+
+@router.get("/stream")
+async def stream(
+    services: S, caller: C, last_event_id: LastId = None, after: Position | None = None
+) -> StreamingResponse:
+    """Every event of the organisation as it is recorded, `id:` its position. Resumes after Last-Event-ID (or
+    `after`), else begins with what comes next."""
+    return _sse(services.tail.stream(caller.organization_id, None, _last(last_event_id, after)))
+
+
+@router.get("/incidents/{id}/stream")
+async def incident_stream(
+    services: S, caller: C, id: str, last_event_id: LastId = None, after: Position | None = None
+) -> StreamingResponse:
+    """The same for one incident."""
+    incident_id: UUID = await services.incident_id(caller.organization_id, id)
+    return _sse(services.tail.stream(caller.organization_id, incident_id, _last(last_event_id, after)))
+
+
+@router.get("/ledger/events")
+async def ledger_events(read: R, after: Position = 0, limit: Limit = 50) -> Answer:
+    """The organisation's entries after a position, as they were written; go on after the last one's position."""
+    return await ledger_page(read, after, limit)
+
+
+def _sse(messages: AsyncIterator[bytes]) -> StreamingResponse:
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
+
+
+def _last(last_event_id: str | None, after: int | None) -> int | None:
+    if last_event_id is None or not last_event_id.strip():
+        return after
+    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 19):
+        raise InvalidField("Last-Event-ID", "Must be a ledger position.")
+    return int(last_event_id)

@@ -1,0 +1,40 @@
+"""Importers: each reads another program's file into what `run` writes to the ledger, one incident at a time."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from domain.events import IncidentEvent
+
+
+class NotThisFormat(Exception):
+    """The file as a whole is not what the importer reads. Nothing of it was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A place in the file that could not be taken over: `line` counts from 1, `rows` is how many rows it was."""
+
+    line: int
+    reason: str
+    rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One incident's whole history as it is to stand in the ledger. The same file gives the same again.
+
+    reference: its name in the file. stream_id: its id here, the same at every run.
+    events: the first opens it, under number 0, which the ledger replaces by the organisation's next one.
+    rows: how many rows of the file these events tell. updates: how many of them only as a timeline update.
+    closed_unresolved: whether the file closes it without ever saying that it was resolved.
+    people: the names behind the person ids in the events; names themselves are never in an event.
+    """
+
+    reference: str
+    stream_id: UUID
+    events: tuple[IncidentEvent, ...]
+    rows: int
+    updates: int = 0
+    reopenings: int = 0
+    closed_unresolved: bool = False
+    people: dict[UUID, str] = field(default_factory=dict)

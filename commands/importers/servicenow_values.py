@@ -1,0 +1,109 @@
+"""What the columns of a ServiceNow incident event log mean: dates, states, priorities, and which become labels."""
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal
+
+from domain.decisions import EARLIEST
+from domain.words import Severity
+
+Values = dict[str, str]
+"""A row by column name."""
+
+REQUIRED = ("number", "incident_state", "opened_at", "sys_updated_at", "priority")
+
+SEVERITIES: dict[str, Severity] = {
+    "1 - Critical": "critical",
+    "2 - High": "high",
+    "3 - Moderate": "medium",
+    "4 - Low": "low",
+    "5 - Planning": "low",
+}
+"""Another priority leaves the severity as it is, `medium` at first; the file's word stays in a label anyway."""
+
+LABELS = {
+    "number": "source_number",
+    "category": "source_category",
+    "subcategory": "source_subcategory",
+    "u_symptom": "source_symptom",
+    "assignment_group": "source_group",
+    "impact": "source_impact",
+    "urgency": "source_urgency",
+    "priority": "source_priority",
+    "location": "source_location",
+    "contact_type": "source_contact_type",
+    "cmdb_ci": "source_configuration_item",
+    "problem_id": "source_problem",
+    "rfc": "source_change_request",
+    "vendor": "source_vendor",
+    "caused_by": "source_caused_by",
+}
+"""From column to label. Never `closed_code` and the like: they are final values copied onto every row."""
+
+TOLD = ("opened_at", "made_sla", "knowledge", "u_priority_confirmation", "notify")
+"""Told with both values where they change. Columns that only count or follow from others are not told."""
+
+TOLD_WITHOUT_VALUES = ("caller_id", "opened_by")
+"""These hold names of people, which do not belong in events."""
+
+_DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}) ([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
+
+
+@lru_cache(maxsize=1024)
+def when(text: str) -> datetime | None:
+    """The instant of a day-first date such as `5/3/2016 09:07`, taken as UTC; None where it is none."""
+    parts = _DATE.fullmatch(text.strip())
+    if parts is None:
+        return None
+    day, month, year, hour, minute, second = (int(part or 0) for part in parts.groups())
+    try:
+        instant = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+    return instant if instant >= EARLIEST else None
+
+
+def kind(state: str) -> Literal["new", "working", "resolved", "closed", "unknown"]:
+    """What a state means for the incident. `-100` and words that we do not know mean nothing."""
+    match state:
+        case "New":
+            return "new"
+        case "Resolved":
+            return "resolved"
+        case "Closed":
+            return "closed"
+        case _ if state == "Active" or state.startswith("Awaiting "):
+            return "working"
+        case _:
+            return "unknown"
+
+
+def known(values: Values, column: str) -> str | None:
+    """A column's value; None for `?`, which means that it is missing."""
+    value = values.get(column, "?").strip()
+    return None if value in ("?", "") else value
+
+
+def labels(values: Values) -> dict[str, str]:
+    """The row's own values, as they are to be found again on the incident."""
+    found = ((label, known(values, column)) for column, label in LABELS.items())
+    return {label: value for label, value in found if value is not None}
+
+
+def updated_by(values: Values) -> str:
+    """Who wrote the row, by the file's pseudonym such as `Updated by 804`."""
+    return known(values, "sys_updated_by") or "Updated"
+
+
+def sentence(values: Values, before: Values) -> tuple[str, bool]:
+    """What a row says in words, and whether that is more than who wrote it and the state it found."""
+    state = values["incident_state"].strip()
+    was = before.get("incident_state", state).strip()
+    said = [state if state == was else f"{was} -> {state}"]
+    if before:
+        for column in TOLD:
+            if values.get(column) != before.get(column):
+                said.append(f"{column} {before.get(column)} -> {values.get(column)}")
+        said += [f"{column} changed" for column in TOLD_WITHOUT_VALUES if values.get(column) != before.get(column)]
+    return f"{updated_by(values)}: {'; '.join(said)}", state != was or len(said) > 1

@@ -1,0 +1,5 @@
+"""`python -m fandesk` is `fandesk`."""
+
+from fandesk.cli import main
+
+main()

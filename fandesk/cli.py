@@ -1,0 +1,236 @@
+"""The command line: `fandesk up` and everything else an operator types."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import psycopg
+import typer
+
+from commands.event_store import LedgerRecorder
+from fandesk import compose, first_start
+from fandesk.embedded import EmbeddedPostgres, EmbeddedPostgresError, borrowed
+from fandesk.migrate import MigrationError, migrate
+from fandesk.progress import Say, progress
+from fandesk.settings import Settings
+from fandesk.supervisor import Role, Supervisor
+from projections.rebuild import RebuildRefused, compare, rebuild
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="An event-sourced incident ledger.")
+token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
+app.add_typer(token_app, name="token")
+
+DEFAULT_DATA = Path("fandesk-data")
+APP_ROLE = "fandesk"
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the embedded database, running or not. Else FANDESK_DATABASE_URL."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+
+
+def main() -> None:
+    """Entry point. Exit status: 0 done, 1 refused or found bad, 2 wrong usage."""
+    logging.basicConfig(
+        level=Settings().log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        app()
+    except (MigrationError, EmbeddedPostgresError, RebuildRefused) as refusal:
+        _refuse(str(refusal))
+    except psycopg.OperationalError as away:
+        _refuse(f"The database cannot be reached: {away}")
+
+
+@app.command()
+def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
+    """Run everything on this machine."""
+    settings = Settings()
+    postgres = None if _is_external(settings, data) else EmbeddedPostgres(data or DEFAULT_DATA)
+    config = _config(settings, postgres, host, port)
+    made: list[first_start.FirstStart] = []
+
+    def prepare() -> None:
+        _migrate(config)
+        token = settings.admin_token.get_secret_value() if settings.admin_token else None
+        first = first_start.first_start(config.owner_dsn, settings.organization, token)
+        compose.prepare_read_models(config)
+        made.extend([first] if first else [])
+
+    def ready() -> None:
+        say(f"FanDesk Incidents {compose.VERSION} answers on {config.public_url}")
+        for first in made:
+            shown = first.token if settings.admin_token is None else "the one in FANDESK_ADMIN_TOKEN"
+            say(f"The first super admin's API token, shown only now: {shown}")
+
+    say = Say()
+    roles = [
+        Role("project", lambda: compose.run_projector(config)),
+        Role("api", lambda: compose.run_api(config)),
+    ]
+    raise SystemExit(Supervisor(roles, postgres=postgres, say=say, prepare=prepare).run(ready))
+
+
+@app.command()
+def api(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
+    """Run the role api alone: HTTP."""
+    with _database(data, host, port) as config:
+        compose.run_api(config)
+
+
+@app.command()
+def project(data: Data = None) -> None:
+    """Run the role project alone: the read models."""
+    with _database(data) as config:
+        compose.run_projector(config)
+
+
+@app.command(name="migrate")
+def migrate_command(data: Data = None, as_json: Json = False) -> None:
+    """Bring the schema up to date. Safe to run twice, and from two processes at once."""
+    with _database(data) as config:
+        done = _migrate(config)
+        compose.prepare_read_models(config)
+    _tell({"migrated": done}, as_json, f"{len(done)} migrations run." if done else "The schema is up to date.")
+
+
+@app.command(name="rebuild")
+def rebuild_command(
+    models: Annotated[list[str] | None, typer.Argument(help="Read models; all of them without one.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare a rebuild with the live tables, switch nothing.")
+    ] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Make read models anew from the ledger, beside the live ones, and switch at once."""
+    known = {model.name: model for model in compose.read_models()}
+    unknown = set(models or ()) - known.keys()
+    if unknown:
+        raise typer.BadParameter(
+            f"no such read model: {', '.join(sorted(unknown))}. There are {', '.join(known)}."
+        )
+    chosen = [known[name] for name in models] if models else list(known.values())
+    names = [model.name for model in chosen]
+    compose.tune()
+    with _database(data) as config, _store(config) as store:
+        compose.prepare_read_models(config)
+        with progress("Rebuilding " + ", ".join(names), quiet=as_json) as advance:
+            if not check:
+                rebuild(config.dsn, store.read, chosen, advance)
+                _tell({"rebuilt": names}, as_json, f"Rebuilt {', '.join(names)}.")
+                return
+            compose.catch_up(config, store)
+            differences = compare(config.dsn, store.read, chosen, advance)
+    bad = [difference for difference in differences if difference.only_live or difference.only_rebuilt]
+    words = "\n".join(
+        f"{d.table}: {d.only_live} rows only in the live table, {d.only_rebuilt} only in the rebuilt one"
+        for d in bad
+    )
+    _tell({"differences": [d._asdict() for d in differences]}, as_json, words or "Live and rebuilt are identical.")
+    if bad:
+        raise SystemExit(1)
+
+
+@app.command()
+def dsn(data: Data = None) -> None:
+    """Print the database's address, with the program's own rights."""
+    settings = Settings()
+    postgres = None if _is_external(settings, data) else EmbeddedPostgres(data or DEFAULT_DATA)
+    typer.echo(_config(settings, postgres).dsn)
+
+
+@token_app.command(name="create")
+def token_create(
+    person: Annotated[str, typer.Argument(help="The person's name; added if new.")] = "Super admin",
+    role: Annotated[
+        str, typer.Option(help="super_admin, org_admin, responder or member, where the person is new.")
+    ] = "responder",
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Make an API token for a person of the first organisation. It is shown once."""
+    if role not in ("super_admin", "org_admin", "responder", "member"):
+        raise typer.BadParameter("must be super_admin, org_admin, responder or member", param_hint="--role")
+    with _database(data) as config, psycopg.connect(config.dsn) as connection:
+        row = connection.execute("select id from access.organizations order by created_at limit 1").fetchone()
+        if row is None:
+            _refuse("There is no organisation yet: run `fandesk up` once.")
+        token = first_start.add_token(connection, row[0], person, role)
+    _tell({"token": token, "person": person}, as_json, token)
+
+
+@app.command()
+def doctor(data: Data = None, as_json: Json = False) -> None:
+    """Look whether the installation is sound, and say what is not."""
+    from fandesk.doctor import examine
+
+    with _database(data) as config:
+        findings = examine(config)
+    words = "\n".join(f"{'ok ' if f.ok else 'BAD'} {f.what}" for f in findings)
+    _tell({"findings": [f._asdict() for f in findings]}, as_json, words)
+    if not all(f.ok for f in findings):
+        raise SystemExit(1)
+
+
+def _is_external(settings: Settings, data: Path | None) -> bool:
+    return settings.database_url is not None and data is None
+
+
+def _config(
+    settings: Settings, postgres: EmbeddedPostgres | None, host: str = "127.0.0.1", port: int = 8080
+) -> compose.Config:
+    public_url = (settings.public_url or f"http://{host}:{port}").rstrip("/")
+    if postgres is not None:
+        return compose.Config(postgres.dsn(), postgres.dsn("postgres"), APP_ROLE, public_url, host, port)
+    assert settings.database_url is not None
+    dsn = settings.database_url.get_secret_value()
+    owner = settings.migration_database_url
+    if owner is None:
+        return compose.Config(dsn, dsn, None, public_url, host, port)
+    role = str(psycopg.conninfo.conninfo_to_dict(dsn).get("user", APP_ROLE))
+    return compose.Config(dsn, owner.get_secret_value(), role, public_url, host, port)
+
+
+@contextmanager
+def _database(data: Path | None, host: str = "127.0.0.1", port: int = 8080) -> Iterator[compose.Config]:
+    """The database, running: an external one as it is, the embedded one started if need be."""
+    settings = Settings()
+    if _is_external(settings, data):
+        yield _config(settings, None, host, port)
+        return
+    with borrowed(data or DEFAULT_DATA) as postgres:
+        config = _config(settings, postgres, host, port)
+        _migrate(config)
+        yield config
+
+
+@contextmanager
+def _store(config: compose.Config) -> Iterator[LedgerRecorder]:
+    store = compose.open_store(config.dsn)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _migrate(config: compose.Config) -> list[str]:
+    return migrate(config.owner_dsn, app_role=config.app_role)
+
+
+def _tell(result: object, as_json: bool, words: str) -> None:
+    typer.echo(json.dumps(result) if as_json else words)
+
+
+def _refuse(why: str) -> NoReturn:
+    typer.echo(why, err=True)
+    raise SystemExit(1)

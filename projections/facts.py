@@ -1,0 +1,81 @@
+"""Read model: per incident the facts that the figures are computed from, in narrow rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+from uuid import UUID
+
+from psycopg import Cursor
+
+from domain.events import DetailsCorrected, IncidentEvent, IncidentTriggered
+from domain.facts import IncidentFacts
+from domain.recorded import Recorded
+from projections.folded import FoldedTable
+
+
+@dataclass(slots=True, kw_only=True)
+class FactsRow(IncidentFacts):
+    """The facts of one incident, and the labels it may be grouped by."""
+
+    incident_id: UUID
+    organization_id: UUID
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def opened(cls, id: UUID, event: IncidentTriggered) -> Self:
+        return cls(
+            incident_id=id,
+            organization_id=event.organization_id,
+            triggered_at=event.occurred_at,
+            severity=event.severity,
+            response_target_s=event.response_target_s,
+            category=event.category,
+            team=event.team,
+            labels=event.labels,
+        )
+
+    def apply(self, event: IncidentEvent) -> None:
+        IncidentFacts.apply(self, event)
+        if isinstance(event, DetailsCorrected) and event.labels is not None:
+            self.labels = event.labels
+
+
+class Facts:
+    """One row per incident; the durations, in seconds, are computed by the database from the times."""
+
+    name: str = "facts"
+    rules: int = 1
+    names: tuple[str, ...] = ("facts",)
+    tables: str = """
+        create table facts (
+            incident_id       uuid primary key,
+            organization_id   uuid not null,
+            triggered_at      timestamptz not null,
+            severity          text not null,
+            category          text,
+            team              text,
+            assignee          uuid,
+            labels            jsonb not null,
+            status            text not null,
+            acknowledged_at   timestamptz,
+            first_resolved_at timestamptz,
+            resolved_at       timestamptz,
+            reopen_count      int not null,
+            merged_into       uuid,
+            response_target_s int not null,
+            position          bigint not null,
+            tta_s double precision generated always as
+                (extract(epoch from acknowledged_at - triggered_at)::double precision) stored,
+            ttr_s double precision generated always as
+                (extract(epoch from resolved_at - triggered_at)::double precision) stored,
+            ttr_first_s double precision generated always as
+                (extract(epoch from first_resolved_at - triggered_at)::double precision) stored
+        )"""
+    indexes: str = """
+        create index on facts (organization_id, triggered_at) where merged_into is null"""
+
+    def write(self, cursor: Cursor[Any], entries: Sequence[Recorded]) -> None:
+        _ROWS.write(cursor, entries)
+
+
+_ROWS = FoldedTable("facts", FactsRow, FactsRow.opened, key="incident_id")

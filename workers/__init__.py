@@ -1,0 +1,1 @@
+"""Processes that react to the ledger."""

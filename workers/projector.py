@@ -1,0 +1,14 @@
+"""The role `project`: keeps the read models up to date until it is told to stop."""
+
+import signal
+import threading
+
+from projections.runner import Runner
+
+
+def project(runner: Runner, wake: str) -> None:
+    """Run until SIGTERM or SIGINT; the batch at work is finished first. wake: the channel that tells of appends."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    runner.run(stop, wake)
