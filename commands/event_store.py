@@ -67,6 +67,7 @@ class Waiting:
     id: UUID
     organization_id: UUID
     stream_id: UUID
+    integration_id: UUID
     received_at: datetime
     alerts: tuple[AlertSeen, ...]
 
@@ -250,8 +251,10 @@ class LedgerRecorder(PostgresApplicationRecorder):
         with self._cursor() as cursor:
             cursor.execute(_WAITING, (quiet_s, at_most_s))
             return [
-                Waiting(id, organization, stream, received, tuple(AlertSeen.model_validate(a) for a in alerts))
-                for id, organization, stream, received, alerts in cursor.fetchall()
+                Waiting(
+                    id, organization, stream, integration, received, tuple(map(AlertSeen.model_validate, alerts))
+                )
+                for id, organization, stream, integration, received, alerts in cursor.fetchall()
             ]
 
 
@@ -308,9 +311,9 @@ _WAITING = """
         having max(received_at) < now() - make_interval(secs => %s)
             or min(received_at) < now() - make_interval(secs => %s)
     )
-    select id, organization_id, stream_id, received_at, alerts from ledger.intake
+    select id, organization_id, stream_id, integration_id, received_at, alerts from ledger.intake
      where not folded and stream_id in (select stream_id from due)
-     order by stream_id, received_at limit 10000"""
+     order by stream_id, integration_id, received_at limit 10000"""
 
 
 def recorded(row: tuple[Any, ...]) -> Recorded:
@@ -342,13 +345,15 @@ def _parameters(appends: Sequence[Append]) -> list[Any]:
             claims.append((n, claim.action, *claim.key, claim.stream_id, claim.request_hash, claim.version))
         for row in append.intake:
             alerts = json.dumps([alert.model_dump(mode="json") for alert in row.alerts])
-            intake.append((n, row.id, row.organization_id, row.stream_id, row.received_at, alerts))
+            intake.append(
+                (n, row.id, row.organization_id, row.stream_id, row.integration_id, row.received_at, alerts)
+            )
         folds.extend((n, id) for id in append.folds)
     return [
         len(appends),
         *_columns(events, 8),
         *_columns(claims, 8),
-        *_columns(intake, 6),
+        *_columns(intake, 7),
         *_columns(folds, 2),
     ]
 

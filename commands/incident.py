@@ -313,8 +313,10 @@ def _attach(command: Trigger, incident: Incident, key: Key) -> Draft:
     request = command.request
     still_held = Claim("held", key, incident.id)
     alerts = command.alerts or (e.AlertSeen(fingerprint=key.key, summary=command.title),)
-    if request.actor.kind == "integration":
-        row = Waiting(command.incident_id, request.organization_id, incident.id, request.asked_at, alerts)
+    if request.actor.kind == "integration" and request.actor.id is not None:
+        row = Waiting(
+            command.incident_id, request.organization_id, incident.id, request.actor.id, request.asked_at, alerts
+        )
         return Draft(incident.id, {}, Append(claims=[still_held], intake=[row]))
     events = decisions.receive_alerts(
         incident, request, first_at=request.at, last_at=request.at, alerts=distinct(alerts)

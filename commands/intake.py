@@ -1,4 +1,4 @@
-"""Folds alerts that wait in the intake, every second: a storm on one incident becomes one event every few seconds."""
+"""Folds alerts that wait in the intake: a storm on one incident becomes one event every few seconds."""
 
 import logging
 import threading
@@ -49,9 +49,9 @@ class IntakeFolder:
 
 
 def fold_waiting(store: LedgerRecorder, executor: Executor, *, quiet_s: float, at_most_s: float) -> int:
-    """Fold all alerts of incidents that were quiet for `quiet_s` seconds or have waited `at_most_s`; how many rows."""
+    """Fold the alerts of incidents quiet for `quiet_s` seconds, or waiting `at_most_s`; how many rows those were."""
     rows = store.waiting(quiet_s=quiet_s, at_most_s=at_most_s)
-    for _, group in groupby(rows, key=lambda row: row.stream_id):
+    for _, group in groupby(rows, key=lambda row: (row.stream_id, row.integration_id)):
         executor.execute(_fold(list(group)))
     return len(rows)
 
@@ -60,7 +60,7 @@ def _fold(rows: Sequence[Waiting]) -> FoldAlerts:
     last = rows[-1]
     request = Request(
         organization_id=last.organization_id,
-        actor=Actor(kind="system"),
+        actor=Actor(kind="integration", id=last.integration_id),
         asked_at=datetime.now(UTC),
         occurred_at=last.received_at,
         correlation_id=last.id,

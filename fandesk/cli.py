@@ -2,9 +2,11 @@
 
 import json
 import logging
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -12,10 +14,13 @@ import psycopg
 import typer
 
 from commands.event_store import LedgerRecorder
+from commands.importers import NotThisFormat
 from fandesk import compose, first_start
 from fandesk.embedded import EmbeddedPostgres, EmbeddedPostgresError, borrowed
+from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError, migrate
 from fandesk.progress import Say, progress
+from fandesk.ready import wait_ready
 from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
 from projections.rebuild import RebuildRefused, compare, rebuild
@@ -45,7 +50,7 @@ def main() -> None:
     )
     try:
         app()
-    except (MigrationError, EmbeddedPostgresError, RebuildRefused) as refusal:
+    except (MigrationError, EmbeddedPostgresError, RebuildRefused, NotThisFormat, NothingToImportInto) as refusal:
         _refuse(str(refusal))
     except psycopg.OperationalError as away:
         _refuse(f"The database cannot be reached: {away}")
@@ -57,6 +62,7 @@ def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
     settings = Settings()
     postgres = None if _is_external(settings, data) else EmbeddedPostgres(data or DEFAULT_DATA)
     config = _config(settings, postgres, host, port)
+    _check_port(host, port)
     made: list[first_start.FirstStart] = []
 
     def prepare() -> None:
@@ -67,6 +73,7 @@ def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
         made.extend([first] if first else [])
 
     def ready() -> None:
+        wait_ready(config)
         say(f"FanDesk Incidents {compose.VERSION} answers on {config.public_url}")
         for first in made:
             shown = first.token if settings.admin_token is None else "the one in FANDESK_ADMIN_TOKEN"
@@ -141,6 +148,28 @@ def rebuild_command(
         raise SystemExit(1)
 
 
+@app.command(name="import")
+def import_command(
+    format: Annotated[str, typer.Argument(help="servicenow")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Plain or gzip.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, map and report; write nothing.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Take over the history of another tool. Safe to interrupt and to run again: nothing is doubled."""
+    if format not in FORMATS:
+        raise typer.BadParameter(f"must be one of {', '.join(FORMATS)}", param_hint="FORMAT")
+    compose.tune()
+    with _database(data) as config:
+        with progress(f"Importing {file.name} (bytes)", quiet=as_json) as advance:
+            report = import_file(config, format, file, dry_run=dry_run, advance=advance)
+        compose.prepare_read_models(config)
+        with _store(config) as store:
+            compose.catch_up(config, store)
+    shown = {name: value for name, value in asdict(report).items() if name != "people"}
+    _tell({**shown, "people": len(report.people)}, as_json, words(report))
+
+
 @app.command()
 def dsn(data: Data = None) -> None:
     """Print the database's address, with the program's own rights."""
@@ -180,6 +209,17 @@ def doctor(data: Data = None, as_json: Json = False) -> None:
     _tell({"findings": [f._asdict() for f in findings]}, as_json, words)
     if not all(f.ok for f in findings):
         raise SystemExit(1)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Refuse at once what would only fail later, again and again."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as problem:
+            _refuse(f"Cannot listen on {host}:{port}: {problem.strerror}. Choose another with --port.")
 
 
 def _is_external(settings: Settings, data: Path | None) -> bool:

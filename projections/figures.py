@@ -1,4 +1,8 @@
-"""The figures: summaries of the facts, as CONTRACT section 4 defines them. Durations in seconds, nothing clamped."""
+"""The figures: summaries of the facts, by severity, category, team, responder or a label.
+
+Durations are in seconds with the microseconds that times have, percentiles by linear interpolation, nothing is
+clamped.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,8 +96,8 @@ _SUMMARY = """
 _DURATION = """
            json_build_object(
                'n', count({column}),
-               'mean_s', avg({column}),
-               'p50_s', percentile_cont(0.5) within group (order by {column}),
-               'p90_s', percentile_cont(0.9) within group (order by {column}),
-               'p95_s', percentile_cont(0.95) within group (order by {column}),
+               'mean_s', round(avg({column})::numeric, 6)::double precision,
+               'p50_s', round(percentile_cont(0.5) within group (order by {column})::numeric, 6)::double precision,
+               'p90_s', round(percentile_cont(0.9) within group (order by {column})::numeric, 6)::double precision,
+               'p95_s', round(percentile_cont(0.95) within group (order by {column})::numeric, 6)::double precision,
                'negative', count(*) filter (where {column} < 0)) as {name}"""

@@ -45,7 +45,10 @@ def rebuild(dsn: str, read: Read, models: Sequence[ReadModel], progress: Progres
 def compare(
     dsn: str, read: Read, models: Sequence[ReadModel], progress: Progress = lambda at, of: None
 ) -> list[Difference]:
-    """Make the models anew beside the live ones and tell where they differ; empty when nowhere. Switches nothing."""
+    """Make the models anew beside the live ones and count the rows that differ, table by table. Switches nothing.
+
+    Raises RebuildRefused while another rebuild is at work, or the live models are behind.
+    """
     with _beside(dsn, models) as connection:
         reached = _fill(connection, read, models, progress)
         with connection.transaction():

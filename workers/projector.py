@@ -7,7 +7,7 @@ from projections.runner import Runner
 
 
 def project(runner: Runner, wake: str) -> None:
-    """Run until SIGTERM or SIGINT; the batch at work is finished first. wake: the channel that tells of appends."""
+    """Run until SIGTERM or SIGINT, and finish the batch at work. wake: the channel that tells of appends."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

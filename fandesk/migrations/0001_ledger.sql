@@ -67,6 +67,7 @@ create table ledger.intake (
     id              uuid primary key,
     organization_id uuid not null,
     stream_id       uuid not null,
+    integration_id  uuid not null,
     received_at     timestamptz not null,
     alerts          jsonb not null,
     folded          boolean not null default false
@@ -94,7 +95,8 @@ create function ledger.append(
     e_state bytea[], e_number int[],
     c_command int[], c_action text[], c_organization uuid[], c_scope text[], c_key text[], c_stream uuid[],
     c_hash bytea[], c_version bigint[],
-    j_command int[], j_id uuid[], j_organization uuid[], j_stream uuid[], j_received timestamptz[], j_alerts text[],
+    j_command int[], j_id uuid[], j_organization uuid[], j_stream uuid[], j_integration uuid[],
+    j_received timestamptz[], j_alerts text[],
     f_command int[], f_id uuid[]
 ) returns table (outcome text, last_position bigint, last_recorded_at timestamptz, new_number bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -268,8 +270,8 @@ begin
     end if;
 
     if cardinality(j_command) > 0 then
-        insert into ledger.intake (id, organization_id, stream_id, received_at, alerts)
-        select j_id[i], j_organization[i], j_stream[i], j_received[i], j_alerts[i]::jsonb
+        insert into ledger.intake (id, organization_id, stream_id, integration_id, received_at, alerts)
+        select j_id[i], j_organization[i], j_stream[i], j_integration[i], j_received[i], j_alerts[i]::jsonb
           from generate_subscripts(j_command, 1) i
          where outcomes[j_command[i]] = 'appended' and not written[j_command[i]];
     end if;

@@ -42,7 +42,7 @@ def make_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
-    """The path of a file of the real data, by its name there; the test is skipped where it is absent, not in CI."""
+    """The path of a file of the real data, by its name there. Where it is absent: skipped, in CI failed."""
 
     def find(name: str) -> Path:
         path = DATA / name
