@@ -123,6 +123,7 @@ def run_api(config: Config) -> None:
         host=config.host,
         port=config.port,
         log_config=None,
+        log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=3,
         server_header=False,
