@@ -8,17 +8,18 @@ from fastapi import APIRouter, Query
 
 from api import schemas
 from api.reads import R, Words, known, split
+from api.shapes import PROBLEMS, Summary, shows
 from api.views import Answer
 from domain.errors import InvalidField
 from domain.words import CATEGORIES, SEVERITIES, rfc3339
 from projections import figures
 
-router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"])
+router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"], responses=PROBLEMS)
 
 Moment = Annotated[schemas.Text, Query(max_length=40)]
 
 
-@router.get("/summary")
+@router.get("/summary", responses=shows(Summary))
 async def summary(
     read: R,
     from_: Annotated[Moment | None, Query(alias="from")] = None,

@@ -6,17 +6,20 @@ from fastapi import APIRouter, Body, Depends
 
 from api import schemas
 from api.call import Call
+from api.shapes import CONFLICTS, PROBLEMS, Incident, shows
 from api.views import Answer
 from commands import incident as c
 from commands.ids import new_id
 from domain.errors import IncidentNotFound, InvalidField
 
-router = APIRouter(prefix="/api/v1/incidents", tags=["commands"])
+router = APIRouter(
+    prefix="/api/v1/incidents", tags=["commands"], responses={**PROBLEMS, **CONFLICTS, **shows(Incident)}
+)
 
 A = Annotated[Call, Depends()]
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=shows(Incident, 201))
 async def trigger(call: A, body: schemas.TriggerBody) -> Answer:
     """Open an incident: 201. Where an open one has the same dedup_key, that one counts one more alert: 200."""
     fields = body.model_dump(exclude={"occurred_at"})

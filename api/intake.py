@@ -12,6 +12,7 @@ from api import schemas
 from api.call import Services, caller, services
 from api.directory import Caller, Integration, new_secret, secret_hash
 from api.problems import Forbidden, NotThere
+from api.shapes import PROBLEMS
 from api.views import Answer
 from commands.ids import new_id
 from commands.incident import ClearAlerts, Trigger, dedup_claim
@@ -20,7 +21,7 @@ from domain.errors import InvalidField
 from domain.events import Actor, AlertSeen
 from domain.words import CATEGORIES, Category, Severity
 
-router = APIRouter(prefix="/api/v1", tags=["alerts"])
+router = APIRouter(prefix="/api/v1", tags=["alerts"], responses=PROBLEMS)
 
 S = Annotated[Services, Depends(services)]
 

@@ -59,6 +59,8 @@ class Tail:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._patient = True
+        self._begun = False
+        self._next_poll = 0.0
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._follow(), name="tail")
@@ -141,8 +143,8 @@ class Tail:
                 async with await AsyncConnection.connect(self._dsn, autocommit=True) as connection:
                     await connection.execute("listen ledger")
                     await connection.execute("listen projected")
-                    if self.position == 0:
-                        self.position = await _head(connection)
+                    if not self._begun:
+                        self.position, self._begun = await _head(connection), True
                     await self._look(connection)
                     while True:
                         await self._hand_out(connection)
@@ -157,7 +159,7 @@ class Tail:
 
     def _poll_due(self) -> bool:
         now = asyncio.get_running_loop().time()
-        due = now >= getattr(self, "_next_poll", 0.0)
+        due = now >= self._next_poll
         if due:
             self._next_poll = now + POLL_S
         return due

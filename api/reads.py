@@ -6,15 +6,16 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 
-from api import schemas
+from api import schemas, shapes
 from api.call import Reading, incident_number, reading
+from api.shapes import PROBLEMS, IncidentPage, LedgerPage, TimelinePage, shows
 from api.views import Answer, Raw, from_cursor, incident_view, to_cursor
 from domain.errors import IncidentNotFound, InvalidField
 from domain.incident import Incident
 from domain.words import CATEGORIES, SEVERITIES, STATUSES, rfc3339
 from projections import incidents, ledger, timeline
 
-router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"])
+router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"], responses=PROBLEMS)
 
 R = Annotated[Reading, Depends(reading)]
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -29,7 +30,7 @@ _PLACES: dict[str, tuple[type, ...]] = {
 }
 
 
-@router.get("")
+@router.get("", responses=shows(IncidentPage))
 async def list_incidents(
     read: R,
     status: Words = [],  # noqa: B006
@@ -67,7 +68,7 @@ async def list_incidents(
     return read.answer({"items": items, "next_cursor": to_cursor(sort, place)})
 
 
-@router.get("/{id}")
+@router.get("/{id}", responses=shows(shapes.Incident))
 async def get_incident(read: R, id: str) -> Answer:
     """One incident, by id or number."""
     incident = await _find(read, id)
@@ -75,7 +76,7 @@ async def get_incident(read: R, id: str) -> Answer:
     return read.answer(incident_view(incident, names), {"ETag": f'"{incident.version}"'})
 
 
-@router.get("/{id}/timeline")
+@router.get("/{id}/timeline", responses=shows(TimelinePage))
 async def get_timeline(
     read: R, id: str, cursor: Annotated[str | None, Query(max_length=1000)] = None, limit: Limit = 50
 ) -> Answer:
@@ -92,7 +93,7 @@ async def get_timeline(
     return read.answer({"items": items, "next_cursor": to_cursor("timeline", place)})
 
 
-@router.get("/{id}/events")
+@router.get("/{id}/events", responses=shows(LedgerPage))
 async def get_events(
     read: R, id: str, cursor: Annotated[str | None, Query(max_length=1000)] = None, limit: Limit = 50
 ) -> Answer:

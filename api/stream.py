@@ -10,10 +10,11 @@ from fastapi.responses import StreamingResponse
 from api.call import Services, caller, services
 from api.directory import Caller
 from api.reads import Limit, R, ledger_page
+from api.shapes import PROBLEMS, LedgerPage, shows
 from api.views import Answer
 from domain.errors import InvalidField
 
-router = APIRouter(prefix="/api/v1", tags=["ledger"])
+router = APIRouter(prefix="/api/v1", tags=["ledger"], responses=PROBLEMS)
 
 S = Annotated[Services, Depends(services)]
 C = Annotated[Caller, Depends(caller)]
@@ -39,7 +40,7 @@ async def incident_stream(
     return _sse(services.tail.stream(caller.organization_id, incident_id, _last(last_event_id, after)))
 
 
-@router.get("/ledger/events")
+@router.get("/ledger/events", responses=shows(LedgerPage))
 async def ledger_events(read: R, after: Position = 0, limit: Limit = 50) -> Answer:
     """The organisation's entries after a position, as they were written; go on after the last one's position."""
     return await ledger_page(read, after, limit)

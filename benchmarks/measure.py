@@ -190,7 +190,8 @@ def processes(root: int) -> dict[int, str]:
     while left:
         pid = left.pop()
         try:
-            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+            found[pid] = command.decode(errors="replace").strip()
         except OSError:
             continue
         left.extend(child for child, parent in parents.items() if parent == pid)

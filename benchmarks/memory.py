@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(sys.path.pop(0) + os.sep)))
 
 from benchmarks import http, measure
 
@@ -99,7 +99,8 @@ def main() -> None:
 
 def named(sizes: dict[str, float], names: dict[str, str]) -> dict[str, float]:
     """The same with roles in place of process ids; processes that are none of them count in the sums only."""
-    return {names.get(key, key): size for key, size in sizes.items() if not key.startswith("python_") or key in names}
+    kept = {key: size for key, size in sizes.items() if not key.startswith("python_") or key in names}
+    return {names.get(key, key): size for key, size in kept.items()}
 
 
 if __name__ == "__main__":

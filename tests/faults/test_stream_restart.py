@@ -1,0 +1,114 @@
+"""A live stream through restarts of the api: with Last-Event-ID nothing is missed and nothing comes twice."""
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from faultload import TOKEN, Load, dsn_of, kill_child, reckon, running_product, until
+
+
+class Follower:
+    """A client of the stream as a browser is one: it comes again after the last event that it has had whole."""
+
+    def __init__(self, url: str) -> None:
+        self.seen: list[tuple[int, dict[str, Any]]] = []
+        self.connections = 0
+        self.refused: list[str] = []
+        self._url = url
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> "Follower":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    def _follow(self) -> None:
+        last = "0"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.Client(headers=headers, timeout=httpx.Timeout(30, read=1.0)) as client:
+            while not self._over.is_set():
+                try:
+                    with client.stream("GET", f"{self._url}/api/v1/stream", headers={"Last-Event-ID": last}) as answer:
+                        if answer.status_code != 200:
+                            self.refused.append(f"{answer.status_code}")
+                            continue
+                        self.connections += 1
+                        id, data = last, ""
+                        for line in answer.iter_lines():
+                            if line.startswith("id: "):
+                                id = line[4:]
+                            elif line.startswith("data: "):
+                                data = line[6:]
+                            elif not line:
+                                if data:
+                                    self.seen.append((int(id), json.loads(data)))
+                                last, data = id, ""
+                            if self._over.is_set():
+                                return
+                except httpx.TransportError:
+                    self._over.wait(0.05)
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with running_product(tmp_path_factory.mktemp("stream")) as product:
+        yield product
+
+
+@pytest.mark.parametrize("role", ["api", "postgres"])
+def test_a_follower_sees_every_event_once_through_three_kills(product: Any, role: str) -> None:
+    dsn = dsn_of(product)
+    with Follower(product.url) as follower, Load(product.url) as load:
+        product.loads = [*getattr(product, "loads", []), load]
+        until(load.has_accepted(20), what="the load to run")
+        for _ in range(3):
+            connections, had = follower.connections, len(follower.seen)
+            kill_child(product, role)
+            if role == "api":
+                until(lambda: follower.connections > connections, within_s=30, what="the stream to be there again")
+            until(lambda: len(follower.seen) > had + 10, within_s=30, what="the stream to go on")
+        load.stop()
+        events = reckon(dsn, *product.loads)
+        until(
+            lambda: follower.seen and follower.seen[-1][0] >= events[-1].position, what="the stream to reach the end"
+        )
+    assert [position for position, _ in follower.seen] == [event.position for event in events]
+    assert [told["payload"] for _, told in follower.seen] == [event.payload for event in events]
+    assert set(follower.refused) <= {"503"}
+
+
+def test_a_stream_without_a_last_event_id_begins_with_what_comes_next(product: Any) -> None:
+    """Also when it is opened as soon as the api listens again."""
+    with product.client() as client:
+        client.post("/api/v1/incidents", json={"title": "before", "severity": "low"}).raise_for_status()
+        events = client.get("/api/v1/ledger/events").json()["items"]
+        kill_child(product, "api")
+        first: list[str] = []
+
+        def opened() -> bool:
+            try:
+                with client.stream("GET", "/api/v1/stream") as answer:
+                    if answer.status_code != 200:
+                        return False
+                    first.extend(line for line in _until_id(answer) if line.startswith("id: "))
+                    return True
+            except httpx.TransportError:
+                return False
+
+        until(opened, what="the stream to be there again")
+    assert int(first[0].removeprefix("id: ")) >= events[-1]["position"]
+
+
+def _until_id(answer: httpx.Response) -> Iterator[str]:
+    for line in answer.iter_lines():
+        yield line
+        if line.startswith("id: "):
+            return
