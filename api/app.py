@@ -12,6 +12,9 @@ from api.call import Services
 MAX_BODY = 1024 * 1024
 """Bytes. Larger bodies are refused with 413."""
 
+MAX_DRAINED = 64 * MAX_BODY
+"""Bytes of a body too large that are read before the connection is cut."""
+
 
 def create_app(open_services: Callable[[], AsyncIterator[Services]], version: str) -> FastAPI:
     """The application; `open_services` yields its services once and closes them afterwards."""
@@ -51,7 +54,7 @@ class BodyLimit:
         chunks: list[bytes] = []
         size = 0
         more = True
-        while more:
+        while more and size <= MAX_DRAINED:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
@@ -59,17 +62,14 @@ class BodyLimit:
             size += len(chunks[-1])
             more = message.get("more_body", False)
             if size > MAX_BODY:
-                refusal = problems.problem(
-                    413,
-                    "Too large",
-                    f"A body may have {MAX_BODY} bytes.",
-                    {"Connection": "close"},
-                    errors=[{"field": "body", "detail": f"has more than {MAX_BODY} bytes"}],
-                )
-                await refusal(scope, receive, send)
-                return
+                chunks.clear()  # read on, so that the sender comes to read the answer, but keep nothing
+        if size > MAX_BODY:
+            detail = f"A body may have {MAX_BODY} bytes."
+            errors = [{"field": "body", "detail": f"has more than {MAX_BODY} bytes"}]
+            refusal = problems.problem(413, "Too large", detail, {"Connection": "close"}, errors=errors)
+            await refusal(scope, receive, send)
+            return
         body: list[Message] = [{"type": "http.request", "body": b"".join(chunks), "more_body": False}]
-
         if any(name == b"authorization" for name, _ in scope["headers"]):
             # `curl -d` calls its JSON a form; a token says that no browser's form is behind it
             other = [(name, value) for name, value in scope["headers"] if name != b"content-type"]

@@ -8,15 +8,16 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from psycopg_pool import AsyncConnectionPool
 
 from api.directory import Caller, Directory
 from api.live import Tail
 from api.problems import Forbidden, Unauthorized
 from api.views import Answer, incident_view
-from commands.event_store import Key, LedgerRecorder
-from commands.executor import Executor, Outcome, OutcomeUnknown, Pending
+from commands.append import Key
+from commands.batch import Outcome, OutcomeUnknown, Pending
+from commands.event_store import LedgerRecorder
+from commands.executor import Executor
 from commands.ids import new_id
 from commands.incident import Idempotency, IncidentCommand
 from domain.decisions import Request as CommandRequest
@@ -120,7 +121,7 @@ class Call:
         request: Request,
         services: Annotated[Services, Depends(services)],
         caller: Annotated[Caller, Depends(caller)],
-        idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
         if_match: Annotated[str | None, Header(max_length=40)] = None,
     ) -> None:
         self.services = services

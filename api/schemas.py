@@ -12,11 +12,13 @@ from domain.words import Category, Severity
 def _no_nul(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain the NUL character")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain a lone surrogate")
     return text
 
 
 def _is_text(value: Any) -> Any:
-    if value is not None and not isinstance(value, str):
+    if value is not None and (not isinstance(value, str) or value.lstrip("+-").replace(".", "").isdigit()):
         raise ValueError("must be a time in RFC 3339, as text")
     return value
 

@@ -91,7 +91,7 @@ def _parse(kind: type, value: Any) -> Any:
     if kind is datetime:
         return datetime.fromisoformat(value)
     if kind is int:
-        if not isinstance(value, int) or abs(value) >= 2**62:
+        if type(value) is not int or abs(value) >= 2**62:
             raise ValueError
         return value
     return kind(value)

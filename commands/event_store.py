@@ -5,13 +5,10 @@ library's own way holds an EXCLUSIVE table lock across client round trips (or, w
 lets readers miss events); ours is one call of `ledger.append` (see migrations/0001_ledger.sql).
 """
 
-import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -23,7 +20,20 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from commands import codec
-from domain.events import AlertSeen, IncidentEvent
+from commands.append import (
+    APPEND,
+    Append,
+    Appended,
+    Held,
+    Key,
+    Loaded,
+    NewEvent,
+    Waiting,
+    array_literal,
+    parameters,
+    text_array,
+)
+from domain.events import AlertSeen
 from domain.recorded import Page, Recorded
 
 log = logging.getLogger(__name__)
@@ -33,82 +43,6 @@ LostConnection = (psycopg.OperationalError, psycopg.InterfaceError)
 
 CHANNEL = "ledger"
 """The PostgreSQL notification channel on which each append tells the last position."""
-
-Scope = Literal["number", "dedup", "idempotency"]
-
-
-class Key(NamedTuple):
-    """What may be held once in an organisation."""
-
-    organization_id: UUID
-    scope: Scope
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a command does to a claim, with its events or not at all.
-
-    take: hold `key` for the stream. held: `key` must be held by the stream. release: free the stream's dedup
-    keys. move: hand the stream's dedup keys to the stream whose id is in `key`.
-    """
-
-    action: Literal["take", "held", "release", "move"]
-    key: Key
-    stream_id: UUID
-    request_hash: bytes | None = None
-    version: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Alerts that wait in the intake to be folded into one AlertReceived."""
-
-    id: UUID
-    organization_id: UUID
-    stream_id: UUID
-    integration_id: UUID
-    received_at: datetime
-    alerts: tuple[AlertSeen, ...]
-
-
-class NewEvent(NamedTuple):
-    """An event at its place in a stream."""
-
-    stream_id: UUID
-    version: int
-    event: IncidentEvent
-
-
-@dataclass(slots=True)
-class Append:
-    """All that one command writes."""
-
-    events: list[NewEvent] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
-    intake: list[Waiting] = field(default_factory=list)
-    folds: list[UUID] = field(default_factory=list)
-    """Intake rows that the command's AlertReceived accounts for."""
-    opens: bool = False
-    """Its first event opens an incident under number 0: the ledger puts the organisation's next one there."""
-
-
-class Appended(NamedTuple):
-    """What became of an Append: `appended`, `version`, `folded`, or the scope of the claim in the way."""
-
-    outcome: str
-    position: int | None
-    recorded_at: datetime | None
-    number: int | None
-    """The number that an incident which was opened has got."""
-
-
-class Held(NamedTuple):
-    """A claim that is held."""
-
-    stream_id: UUID
-    request_hash: bytes | None
-    version: int | None
 
 
 class LedgerDatastore(PostgresDatastore):
@@ -188,7 +122,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
         is safe then and tells: what is there already is not written twice.
         """
         with self._cursor() as cursor:
-            cursor.execute(_APPEND, _parameters(appends), prepare=True)
+            cursor.execute(APPEND, parameters(appends), prepare=True)
             return [Appended(*row) for row in cursor.fetchall()]
 
     def load(self, stream_ids: Sequence[UUID], keys: Sequence[Key] = ()) -> "Loaded":
@@ -199,8 +133,9 @@ class LedgerRecorder(PostgresApplicationRecorder):
             if not keys:
                 cursor.execute(_LOAD_STREAMS, (array_literal(stream_ids),), prepare=True, binary=True)
                 return Loaded(_streams(cursor.fetchall()), {})
-            parameters = (*_columns(keys, 3), array_literal(stream_ids))
-            cursor.execute(_LOAD, parameters, prepare=True, binary=True)
+            organizations, scopes, names = zip(*keys, strict=True)
+            wanted = (array_literal(organizations), text_array(scopes), text_array(names))
+            cursor.execute(_LOAD, (*wanted, array_literal(stream_ids)), prepare=True, binary=True)
             events, held = [], {}
             for row in cursor.fetchall():
                 if row[0] is None:
@@ -258,41 +193,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
             ]
 
 
-class Loaded(NamedTuple):
-    """Streams and claims as they stood at one moment."""
-
-    streams: dict[UUID, list[Recorded]]
-    claims: dict[Key, Held]
-
-
 _COLUMNS = "notification_id, originator_id, originator_version, recorded_at, topic, state"
-_TYPES = [
-    "int",
-    "uuid",
-    "bigint",
-    "int",
-    "uuid",
-    "text",
-    "bytea",
-    "int",
-    "int",
-    "text",
-    "uuid",
-    "text",
-    "text",
-    "uuid",
-    "bytea",
-    "bigint",
-    "int",
-    "uuid",
-    "uuid",
-    "uuid",
-    "timestamptz",
-    "text",
-    "int",
-    "uuid",
-]
-_APPEND = "select * from ledger.append(%s, " + ", ".join(f"%s::{t}[]" for t in _TYPES) + ")"
 _LOAD_STREAMS = f"""
     select {_COLUMNS} from ledger.events where originator_id = any (%s::uuid[])
      order by originator_id, originator_version"""
@@ -326,55 +227,3 @@ def _streams(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Recorded]]:
     for row in rows:
         streams.setdefault(row[1], []).append(recorded(row))
     return streams
-
-
-def _parameters(appends: Sequence[Append]) -> list[Any]:
-    events: list[tuple[Any, ...]] = []
-    claims: list[tuple[Any, ...]] = []
-    intake: list[tuple[Any, ...]] = []
-    folds: list[tuple[Any, ...]] = []
-    places: dict[tuple[UUID, int], int] = {}
-    for n, append in enumerate(appends, start=1):
-        for stream_id, version, event in append.events:
-            topic, state = codec.encode(event)
-            prior = places.get((stream_id, version - 1), 0)
-            number = state.index(b'"number":0') + 10 if append.opens and version == 1 else 0
-            events.append((n, stream_id, version, prior, event.organization_id, topic, state, number))
-            places[stream_id, version] = len(events)
-        for claim in append.claims:
-            claims.append((n, claim.action, *claim.key, claim.stream_id, claim.request_hash, claim.version))
-        for row in append.intake:
-            alerts = json.dumps([alert.model_dump(mode="json") for alert in row.alerts])
-            intake.append(
-                (n, row.id, row.organization_id, row.stream_id, row.integration_id, row.received_at, alerts)
-            )
-        folds.extend((n, id) for id in append.folds)
-    return [
-        len(appends),
-        *_columns(events, 8),
-        *_columns(claims, 8),
-        *_columns(intake, 7),
-        *_columns(folds, 2),
-    ]
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[str]:
-    """The columns as PostgreSQL array literals: a third of the time that psycopg's own array dumping takes."""
-    return [array_literal(column) for column in zip(*rows, strict=True)] or ["{}"] * width
-
-
-def array_literal(values: Iterable[Any]) -> str:
-    """A one-dimensional PostgreSQL array of numbers, UUIDs, times, texts or bytes as text; None is NULL."""
-    return "{" + ",".join(map(_element, values)) + "}"
-
-
-def _element(value: Any) -> str:
-    match value:
-        case None:
-            return "NULL"
-        case int() | UUID():
-            return str(value)
-        case bytes():
-            return '"\\\\x' + value.hex() + '"'
-        case _:
-            return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

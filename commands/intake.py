@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
-from commands.event_store import LedgerRecorder, LostConnection, Waiting
+from commands.append import Waiting
+from commands.event_store import LedgerRecorder, LostConnection
 from commands.executor import Executor
 from commands.ids import new_id
 from commands.incident import FoldAlerts
@@ -49,7 +50,7 @@ class IntakeFolder:
 
 
 def fold_waiting(store: LedgerRecorder, executor: Executor, *, quiet_s: float, at_most_s: float) -> int:
-    """Fold the alerts of incidents quiet for `quiet_s` seconds, or waiting `at_most_s`; how many rows those were."""
+    """Fold the alerts of incidents quiet for `quiet_s` s, or waiting `at_most_s`; how many rows those were."""
     rows = store.waiting(quiet_s=quiet_s, at_most_s=at_most_s)
     for _, group in groupby(rows, key=lambda row: (row.stream_id, row.integration_id)):
         executor.execute(_fold(list(group)))

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
-from commands.event_store import Append, Claim, Held, Key, Loaded, NewEvent
-from commands.incident import Draft
+from commands.append import Append, Claim, Held, Key, Loaded, NewEvent
+from commands.decide import Draft
 from domain import events as e
 from domain.errors import IncidentNotFound
 from domain.incident import Incident, fold

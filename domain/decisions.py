@@ -195,6 +195,7 @@ def merge(incident: Incident, into: Incident, request: Request) -> tuple[Events,
     _check(incident, request, "merged")
     if into.merged_into is not None:
         raise _not_allowed(into, "have others merged into it")
+    _check_instant(request, earliest=into.triggered_at)
     merged = e.IncidentMerged(**request.meta(), into=into.id, into_number=into.number)
     absorbed = e.IncidentAbsorbed(
         **request.meta(),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
-from commands.event_store import Append, Appended, Loaded, NewEvent
+from commands.append import Append, Appended, Loaded, NewEvent
 from commands.importers import Imported, Unreadable
 
 BATCH_EVENTS = 2000
