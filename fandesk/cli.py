@@ -16,7 +16,8 @@ import typer
 from commands.event_store import LedgerRecorder
 from commands.importers import NotThisFormat
 from fandesk import compose, first_start
-from fandesk.embedded import EmbeddedPostgres, EmbeddedPostgresError, borrowed
+from fandesk.account import EmbeddedPostgresError
+from fandesk.embedded import EmbeddedPostgres, borrowed
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError, migrate
 from fandesk.progress import Say, progress

