@@ -1,13 +1,13 @@
 """The figures over HTTP."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Query
 
 from api import schemas
-from api.reads import R, Words, known, split
+from api.moments import Moment, moment, zone
+from api.reads import R, Words, known, none, split
 from api.shapes import PROBLEMS, Summary, shows
 from api.views import Answer
 from domain.errors import InvalidField
@@ -15,8 +15,6 @@ from domain.words import CATEGORIES, SEVERITIES, rfc3339
 from projections import figures
 
 router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"], responses=PROBLEMS)
-
-Moment = Annotated[schemas.Text, Query(max_length=40)]
 
 
 @router.get("/summary", responses=shows(Summary))
@@ -36,15 +34,15 @@ async def summary(
     if group_by not in ("none", *figures.GROUPS) and not group_by.startswith("label:"):
         allowed = ", ".join((*figures.GROUPS, "label:NAME", "none"))
         raise InvalidField("group_by", f"Must be one of {allowed}.")
-    zone = _zone(tz)
+    where = zone(tz)
     now = datetime.now(UTC)
     cohort = figures.Cohort(
         organization_id=read.organization_id,
-        start=_moment("from", from_, zone),
-        end=_moment("to", to, zone),
+        start=moment("from", from_, where),
+        end=moment("to", to, where),
         severities=known("severity", split(severity), SEVERITIES),
-        categories=known("category", split(category), CATEGORIES),
-        teams=split(team),
+        categories=[none(word) for word in known("category", split(category), (*CATEGORIES, "none"))],
+        teams=[none(word) for word in team],
     )
     async with read.services.pool.connection() as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read, read only")
@@ -64,26 +62,3 @@ async def summary(
             "overall": overall,
         }
     )
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidField("tz", "Must be a time zone's name, like Europe/Berlin.") from None
-
-
-def _moment(field: str, text: str | None, zone: ZoneInfo) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        if len(text) == len("2026-01-31"):
-            at = datetime.combine(date.fromisoformat(text), time(), zone)
-        else:
-            at = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
-        raise InvalidField(field, "Must be an RFC 3339 time or a date.") from None
-    at = at if at.tzinfo else at.replace(tzinfo=zone)
-    if not 1 < at.year < 9999 or abs(at.utcoffset() or timedelta()) >= timedelta(days=1):
-        raise InvalidField(field, "Is out of range.")
-    return at.astimezone(UTC)

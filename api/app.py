@@ -1,5 +1,6 @@
 """Puts the HTTP edge together: one FastAPI application over the services it is given."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -38,7 +39,35 @@ def create_app(open_services: Callable[[], AsyncIterator[Services]], version: st
         app.include_router(router)
     problems.install(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Interrupted)
     return app
+
+
+class Interrupted:
+    """Answers 503 where the server stops and has no more time to wait for the answer: its own would be a 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = scope["type"] != "http"
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except asyncio.CancelledError:
+            if begun:
+                raise
+            detail = (
+                "The server stops. What was asked may have been recorded: send it again with the same"
+                " Idempotency-Key."
+            )
+            headers = {"Retry-After": "1", "Connection": "close"}
+            await problems.problem(503, "Try again shortly", detail, headers)(scope, receive, send)
 
 
 class BodyLimit:

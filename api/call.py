@@ -41,6 +41,8 @@ class Services:
     public_url: str
     written: int = 0
     """The last position that this process has answered: what its readers may expect to see."""
+    probe: asyncio.Task[Any] | None = None
+    """The question after the state of things that is under way, or the last one."""
 
     async def run(self, command: IncidentCommand) -> Outcome:
         """Run a command. Raises its Refusal, OutcomeUnknown when no answer comes in time."""
@@ -93,7 +95,8 @@ def incident_number(id: str) -> int:
     return int(digits)
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
+    """What the edge works with. A coroutine, like all dependencies here: FastAPI runs others in threads."""
     found: Services = request.app.state.services
     return found
 
@@ -117,18 +120,13 @@ class Call:
     """A request to change something."""
 
     def __init__(
-        self,
-        request: Request,
-        services: Annotated[Services, Depends(services)],
-        caller: Annotated[Caller, Depends(caller)],
-        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
-        if_match: Annotated[str | None, Header(max_length=40)] = None,
-    ) -> None:
+        self, request: Request, services: Services, caller: Caller, key: str | None, if_match: int | None
+    ):
         self.services = services
         self.caller = caller
+        self.if_match = if_match
         self._request = request
-        self._key = idempotency_key
-        self.if_match = _version(if_match)
+        self._key = key
 
     async def idempotency(self) -> Idempotency | None:
         """The Idempotency-Key, bound to everything that the request says."""
@@ -173,6 +171,17 @@ class Call:
         return Answer(incident_view(incident, names), 201 if outcome.created else 200, headers)
 
 
+async def call(
+    request: Request,
+    services: Annotated[Services, Depends(services)],
+    caller: Annotated[Caller, Depends(caller)],
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    if_match: Annotated[str | None, Header(max_length=40)] = None,
+) -> Call:
+    """The request, with the headers that commands may carry."""
+    return Call(request, services, caller, idempotency_key, _version(if_match))
+
+
 class Reading:
     """A request to read: it sees at least what this process has answered, and the Ledger-Position it names."""
 
@@ -180,9 +189,10 @@ class Reading:
         self.services = services
         self.caller = caller
         self.organization_id = caller.organization_id
+        self._position = services.tail.projected  # by the time of the answer it may be past what was read
 
     def answer(self, content: Any, headers: dict[str, str] | None = None) -> Answer:
-        return Answer(content, headers={"Ledger-Position": str(self.services.tail.projected), **(headers or {})})
+        return Answer(content, headers={"Ledger-Position": str(self._position), **(headers or {})})
 
 
 async def reading(

@@ -1,5 +1,6 @@
 """Whether the process lives, whether the whole thing serves, and what it measures."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -10,12 +11,14 @@ from starlette.responses import Response
 
 from api.call import Services, services
 from api.views import Answer
+from domain.errors import Overloaded
 
 router = APIRouter(tags=["health"])
 
 S = Annotated[Services, Depends(services)]
 
 STALLED_S = 10.0
+ANSWER_WITHIN_S = 2.0
 
 _PROGRESS = """
     select (select coalesce(max(notification_id), 0) from ledger.events), count(*), coalesce(min(position), 0),
@@ -24,9 +27,21 @@ _PROGRESS = """
       from read.checkpoints"""
 
 
+async def _ask(services: Services) -> Any:
+    async with services.pool.connection(timeout=ANSWER_WITHIN_S) as connection:
+        return await (await connection.execute(_PROGRESS)).fetchone()
+
+
 async def _progress(services: Services) -> dict[str, Any]:
-    async with services.pool.connection(timeout=2) as connection:
-        row = await (await connection.execute(_PROGRESS)).fetchone()
+    """Raises Overloaded when the database does not say it in time. The question stays open then, as taking it
+    back would wait for the database too, and is shared by all who ask meanwhile: it holds one connection."""
+    if services.probe is None or services.probe.done():
+        services.probe = asyncio.create_task(_ask(services))
+        services.probe.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
+    done, _ = await asyncio.wait((services.probe,), timeout=ANSWER_WITHIN_S)
+    if not done:
+        raise Overloaded("The database does not answer at the moment.")
+    row = done.pop().result()
     assert row is not None
     head, models, position, idle, waiting = row
     return {

@@ -48,10 +48,10 @@ class Alert(BaseModel):
 
 
 class AlertGroup(BaseModel):
-    """Alertmanager's webhook, version 4 (and 3, which had no groupKey)."""
+    """Alertmanager's webhook, version 4 (and 3, whose groupKey is a number)."""
 
     status: str
-    groupKey: str | None = None
+    groupKey: str | int | None = None
     alerts: list[Alert] = []
     groupLabels: dict[str, str] = {}
     commonLabels: dict[str, str] = {}
@@ -61,7 +61,7 @@ class AlertGroup(BaseModel):
     def key(self) -> str:
         """What makes two groups the same."""
         if self.groupKey:
-            return self.groupKey[:2000]
+            return _short(str(self.groupKey))
         same = json.dumps(self.groupLabels or self.commonLabels, sort_keys=True)
         return "labels:" + hashlib.sha256(same.encode()).hexdigest()
 
@@ -85,6 +85,14 @@ class AlertGroup(BaseModel):
         lines += [f"{name}: {text}" for name, text in sorted(notes.items())]
         lines += [f"source: {alert.generatorURL}" if alert.generatorURL else ""]
         return "\n".join(line for line in lines if line)[:20_000]
+
+
+def _short(key: str, at_most: int = 500) -> str:
+    """The key itself, or where it is too long for an index its beginning and a hash of the whole of it."""
+    written = key.encode()
+    if len(written) <= at_most:
+        return key
+    return written[: at_most - 65].decode("utf-8", "ignore") + "#" + hashlib.sha256(written).hexdigest()
 
 
 @router.post("/integrations", status_code=201)
@@ -192,6 +200,8 @@ async def _group(request: Request) -> AlertGroup:
         sent = sent["body"]
     try:
         return AlertGroup.model_validate(_writable(sent))
+    except RecursionError:
+        raise InvalidField("body", "Is nested too deeply.") from None
     except ValidationError as wrong:
         first = wrong.errors()[0]
         raise InvalidField(".".join(map(str, first["loc"])) or "body", str(first["msg"])) from None

@@ -199,7 +199,12 @@ class Tail:
 
 
 def _render(entry: Entry) -> bytes:
-    return b"id: %d\ndata: %s\n\n" % (entry.position, entry_json(entry))
+    """One message. What Unicode calls a line break is written as JSON escapes, since some clients break there."""
+    data = entry_json(entry)
+    for character in (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85"):
+        if character in data:
+            data = data.replace(character, b"\\u%04x" % ord(character.decode()))
+    return b"id: %d\ndata: %s\n\n" % (entry.position, data)
 
 
 async def _head(connection: AsyncConnection[Any]) -> int:

@@ -115,7 +115,10 @@ def install(app: FastAPI) -> None:
 
     async def http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return problem(error.status_code, str(error.detail), str(error.detail), dict(error.headers or {}))
+        more: dict[str, Any] = {}
+        if error.status_code == 400:  # only a body that cannot be read at all is refused so
+            more = {"errors": [{"field": "body", "detail": "is not valid JSON"}]}
+        return problem(error.status_code, str(error.detail), str(error.detail), dict(error.headers or {}), **more)
 
     async def away(_: Request, error: Exception) -> JSONResponse:
         log.warning("the database is away: %s", error)

@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any, get_args
 from uuid import UUID
 
+import psycopg
 from fastapi import APIRouter, Depends, Query
 
 from api import schemas, shapes
 from api.call import Reading, incident_number, reading
+from api.moments import Moment, moment
 from api.shapes import PROBLEMS, IncidentPage, LedgerPage, TimelinePage, shows
 from api.views import Answer, Raw, from_cursor, incident_view, to_cursor
 from domain.errors import IncidentNotFound, InvalidField
@@ -39,30 +41,35 @@ async def list_incidents(
     team: Words = [],  # noqa: B006
     assignee: Words = [],  # noqa: B006
     q: Annotated[schemas.Text, Query(max_length=500)] | None = None,
-    from_: Annotated[schemas.Time | None, Query(alias="from")] = None,
-    to: schemas.Time | None = None,
+    from_: Annotated[Moment | None, Query(alias="from")] = None,
+    to: Moment | None = None,
     sort: incidents.Sort = "-triggered_at",
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
     limit: Limit = 50,
 ) -> Answer:
-    """Incidents that match, a page at a time. Several values of one filter (repeated, or with commas) are
-    alternatives; `status=open` stands for every status but resolved and postmortem, `none` for no category,
-    team or assignee."""
+    """Incidents that match, a page at a time.
+
+    Several values of one filter are alternatives: repeat it, or (but for teams) use commas. `status=open` stands
+    for every status but resolved and postmortem, `none` for no category, team or assignee.
+    """
     statuses = [s for word in split(status) for s in (STATUSES[:3] if word == "open" else (word,))]
     which = incidents.Filter(
         organization_id=read.organization_id,
         statuses=known("status", statuses, STATUSES),
         severities=known("severity", split(severity), SEVERITIES),
         categories=[none(w) for w in known("category", split(category), (*CATEGORIES, "none"))],
-        teams=[none(w) for w in split(team)],
+        teams=[none(w) for w in team],
         assignees=[_person(w) for w in split(assignee)],
         text=q,
-        start=from_,
-        end=to,
+        start=moment("from", from_),
+        end=moment("to", to),
     )
     after = from_cursor(sort, cursor, _PLACES[sort])
     async with read.services.pool.connection() as connection:
-        page, place = await incidents.search(connection, which, sort=sort, after=after, limit=limit)
+        try:
+            page, place = await incidents.search(connection, which, sort=sort, after=after, limit=limit)
+        except psycopg.errors.InternalError_ as too_nested:  # "tsquery stack too small": many a - before a word
+            raise InvalidField("q", "Is too intricate to search for.") from too_nested
     names = await read.services.directory.names({i.assignee for i in page if i.assignee})
     items = [incident_view(incident, names) for incident in page]
     return read.answer({"items": items, "next_cursor": to_cursor(sort, place)})

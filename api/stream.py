@@ -12,7 +12,8 @@ from api.directory import Caller
 from api.reads import Limit, R, ledger_page
 from api.shapes import PROBLEMS, LedgerPage, shows
 from api.views import Answer
-from domain.errors import InvalidField
+from domain.errors import IncidentNotFound, InvalidField
+from projections import ledger
 
 router = APIRouter(prefix="/api/v1", tags=["ledger"], responses=PROBLEMS)
 
@@ -37,6 +38,9 @@ async def incident_stream(
 ) -> StreamingResponse:
     """The same for one incident."""
     incident_id: UUID = await services.incident_id(caller.organization_id, id)
+    async with services.pool.connection() as connection:
+        if not await ledger.after(connection, caller.organization_id, 0, incident_id=incident_id, limit=1):
+            raise IncidentNotFound("There is no such incident.")
     return _sse(services.tail.stream(caller.organization_id, incident_id, _last(last_event_id, after)))
 
 

@@ -2,7 +2,7 @@
 
 Proportional set size (Pss) of the supervisor and all its descendants. PostgreSQL's shared memory, whose pages
 count from their first use, is reported apart. Growth is the slope of a straight line through the samples after
-the first minute (--quick: after 15 s).
+the first minute (shorter runs: after a third of them, and then without a ratio).
 """
 
 import json
@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(sys.path.pop(0) + os.sep)))
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(os.path.dirname(sys.path.pop(0) + os.sep)))
 
 from benchmarks import http, measure
 
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="how long to load it: 10, with --quick two thirds of one")
     options = parser.parse_args()
     minutes = options.minutes or (0.67 if options.quick else 10.0)
-    first_s = 15.0 if minutes < 2 else 60.0
+    first_s = min(60.0, minutes * 20)
     samples: dict[str, Any] = {"minutes": minutes}
     series: dict[str, list[float]] = {"at_s": []}
     with measure.product() as product:
@@ -90,11 +91,11 @@ def main() -> None:
     samples["growth_mb_per_minute"] = growth
     samples["series_mb"] = {name: values[:: max(1, len(values) // 40)] for name, values in series.items()}
     measure.note("growth, MB per minute: " + ", ".join(f"{n} {g:+.3f}" for n, g in growth.items()))
-    ratios = {
-        "at_rest/400MB": rest["total"] / 400,
-        "growth_of_10_minutes/at_rest": growth["without_shared"] * 10 / rest["total"],
-    }
-    measure.finish("memory", ratios, samples, {"at_rest/400MB": "<= 1"})
+    ratios = {"at_rest/400MB": rest["total"] / 400}
+    if minutes >= 5:  # a shorter run sees it fill what it keeps at hand, which says nothing about growth
+        ratios["growth_of_10_minutes/at_rest"] = growth["without_shared"] * 10 / rest["total"]
+    aims = {"at_rest/400MB": "<= 1", "growth_of_10_minutes/at_rest": "<= 0.05"}
+    measure.finish("memory", ratios, samples, aims)
 
 
 def named(sizes: dict[str, float], names: dict[str, str]) -> dict[str, float]:

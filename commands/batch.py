@@ -16,7 +16,7 @@ from commands.append import Append, Appended, Claim, Key, Loaded
 from commands.decide import decide
 from commands.event_store import LedgerRecorder, LostConnection
 from commands.incident import IncidentCommand, Trigger
-from commands.workspace import BatchWorkspace, Remembered
+from commands.workspace import BatchWorkspace, Remembered, Wanted
 from domain.errors import IdempotencyKeyReused, Overloaded, Refusal, StaleVersion
 from domain.incident import Incident
 from domain.words import Severity
@@ -35,6 +35,10 @@ class OutcomeUnknown(Overloaded):
 
     Send it again with the same Idempotency-Key: what was recorded is not recorded twice.
     """
+
+
+class AlreadyFolded(Exception):
+    """Another process has accounted for these alerts."""
 
 
 @dataclass(slots=True)
@@ -111,7 +115,7 @@ class Batches:
 
     def _run(self, batch: Sequence[Pending]) -> list[Pending]:
         now, again = _one_per_key(batch)
-        work = BatchWorkspace(self._load(now), self._remembered, self._targets)
+        work = BatchWorkspace(self._wanted(now), self._load, self._remembered, self._targets)
         decided = [_decide(p, work) for p in now]
         results = iter(self._append([d.append for d in decided if d.append is not None]))
         lost: set[UUID] = set()
@@ -129,21 +133,26 @@ class Batches:
                 lost |= decision.looked
                 for id in decision.looked:
                     self._remembered.pop(id, None)
+                if result.outcome == "folded":
+                    pending.deliver(AlreadyFolded())
+                    continue
                 _try_again(pending, again)
         return again
 
-    def _load(self, batch: Sequence[Pending]) -> Loaded:
+    def _wanted(self, batch: Sequence[Pending]) -> Wanted:
         """What the batch needs: first only what is not remembered, for those to be decided surely all afresh."""
-        streams: set[UUID] = set()
-        keys: set[Key] = set()
+        wanted = Wanted(set(), set())
         for pending in batch:
-            keys.update(pending.command.keys())
+            wanted.keys.update(pending.command.keys())
             if pending.sure:
-                streams.update(pending.command.streams())
-                keys.update(pending.command.idempotency_keys())
+                wanted.streams.update(pending.command.streams())
+                wanted.keys.update(pending.command.idempotency_keys())
             else:
-                streams.update(id for id in pending.command.streams() if id not in self._remembered)
-        return _insist(lambda: self._store.load([*streams], [*keys]))
+                wanted.streams.update(id for id in pending.command.streams() if id not in self._remembered)
+        return wanted
+
+    def _load(self, wanted: Wanted) -> Loaded:
+        return _insist(lambda: self._store.load([*wanted.streams], [*wanted.keys]))
 
     def _appended(self, decision: "_Decision", result: Appended, work: BatchWorkspace) -> Outcome:
         """The answer to a command that was written; remembers the incidents as it left them."""
@@ -190,7 +199,7 @@ def _decide(pending: Pending, work: BatchWorkspace) -> _Decision:
     command = pending.command
     work.looked = set()
     try:
-        replay = _replay(command, work)
+        replay = _replay(command, work) if pending.sure else None
         if replay is not None:
             return _Decision(None, replay, work.looked)
         if command.if_match is not None:
@@ -198,6 +207,8 @@ def _decide(pending: Pending, work: BatchWorkspace) -> _Decision:
         draft = decide(command, work)
     except Refusal as refusal:
         return _Decision(None, refusal, work.looked)
+    except LostConnection:
+        raise
     except Exception as problem:
         log.exception("deciding %s failed", type(command).__name__)
         return _Decision(None, problem, work.looked)

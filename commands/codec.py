@@ -54,7 +54,7 @@ def event_type(topic: str) -> str:
 def _upcast(topic: str, payload: dict[str, Any]) -> IncidentEvent:
     name, _, version = topic.partition("/")
     kind = _TYPES.get(name)
-    if kind is None or not version.isdigit() or int(version) > _latest(name):
+    if kind is None or version not in map(str, range(1, _latest(name) + 1)):
         raise UnknownEvent(f"{topic} is not known to this version of the program")
     for older in range(int(version), _latest(name)):
         payload = UPCASTERS[f"{name}/{older}"](payload)

@@ -108,6 +108,8 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
         case ClearAlerts():
             return _clear(command, incident)
         case FoldAlerts():
+            while incident.merged_into is not None:
+                incident = look.incident(request.organization_id, incident.merged_into)
             events = decisions.receive_alerts(
                 incident,
                 request,
@@ -115,7 +117,7 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
                 last_at=max(row.received_at for row in command.waiting),
                 alerts=distinct(alert for row in command.waiting for alert in row.alerts),
             )
-            return Draft(id, {id: events}, Append(folds=[row.id for row in command.waiting]))
+            return Draft(incident.id, {incident.id: events}, Append(folds=[row.id for row in command.waiting]))
         case _:
             assert_never(command)
     return Draft(id, {id: events})

@@ -38,8 +38,13 @@ from domain.recorded import Page, Recorded
 
 log = logging.getLogger(__name__)
 
-LostConnection = (psycopg.OperationalError, psycopg.InterfaceError)
-"""Raised when the database could not be reached or went away: whether a change was made is not known."""
+
+class LostConnection(Exception):
+    """The database could not be reached or went away: whether a change was made is not known."""
+
+
+TOO_LARGE = "54"
+"""The class of SQL states of what exceeds a limit of PostgreSQL: no use in sending that again."""
 
 CHANNEL = "ledger"
 """The PostgreSQL notification channel on which each append tells the last position."""
@@ -66,6 +71,10 @@ class LedgerDatastore(PostgresDatastore):
         assert isinstance(self.pool.kwargs, dict)
         self.pool.kwargs.update(options)
 
+    def register_type_adapters(self) -> None:
+        """The library's composite types are not used here, and looking for them would need the database: a
+        process may start while it is away."""
+
 
 class LedgerRecorder(PostgresApplicationRecorder):
     """The library's recorder over `ledger.events`, inserting by `ledger.append`."""
@@ -79,19 +88,27 @@ class LedgerRecorder(PostgresApplicationRecorder):
     def _cursor(self) -> Iterator[Cursor[tuple[Any, ...]]]:
         """A cursor on a connection of the library's pool, which is kept at hand afterwards while it works: a
         tenth of what checking one out for each command costs."""
+        connection = None
         try:
-            connection = self._at_hand.pop()
-        except IndexError:
-            self.datastore.pool.open()
-            connection = self.datastore.pool.getconn()
-        try:
+            connection = self._connection()
             with connection.cursor(row_factory=tuple_row) as cursor:
                 yield cursor
+        except (psycopg.OperationalError, psycopg.InterfaceError) as problem:
+            if (problem.sqlstate or "").startswith(TOO_LARGE):
+                raise
+            raise LostConnection(str(problem)) from problem
         finally:
-            if connection.info.transaction_status == TransactionStatus.IDLE:
+            if connection is not None and connection.info.transaction_status == TransactionStatus.IDLE:
                 self._at_hand.append(connection)
-            else:
+            elif connection is not None:
                 self.datastore.pool.putconn(connection)
+
+    def _connection(self) -> Connection[Any]:
+        try:
+            return self._at_hand.pop()
+        except IndexError:
+            self.datastore.pool.open()
+            return self.datastore.pool.getconn()
 
     def close(self) -> None:
         """Give back and close all connections."""

@@ -3,10 +3,12 @@
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import groupby
 
 from commands.append import Waiting
+from commands.batch import AlreadyFolded
 from commands.event_store import LedgerRecorder, LostConnection
 from commands.executor import Executor
 from commands.ids import new_id
@@ -53,7 +55,8 @@ def fold_waiting(store: LedgerRecorder, executor: Executor, *, quiet_s: float, a
     """Fold the alerts of incidents quiet for `quiet_s` s, or waiting `at_most_s`; how many rows those were."""
     rows = store.waiting(quiet_s=quiet_s, at_most_s=at_most_s)
     for _, group in groupby(rows, key=lambda row: (row.stream_id, row.integration_id)):
-        executor.execute(_fold(list(group)))
+        with suppress(AlreadyFolded):
+            executor.execute(_fold(list(group)))
     return len(rows)
 
 

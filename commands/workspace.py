@@ -19,24 +19,35 @@ class Remembered(NamedTuple):
     position: int
 
 
+class Wanted(NamedTuple):
+    """Streams and claims to load."""
+
+    streams: set[UUID]
+    keys: set[Key]
+
+
 class BatchWorkspace:
     """Commands of a batch are decided one after another; each sees what those before it decided.
 
+    What was not loaded for the batch beforehand is loaded when a decision asks for it.
     looked: the incidents that the present decision has looked at.
     """
 
     def __init__(
         self,
-        loaded: Loaded,
+        wanted: Wanted,
+        load: Callable[[Wanted], Loaded],
         remembered: Mapping[UUID, Remembered],
         targets: Callable[[UUID], Mapping[Severity, int]],
     ) -> None:
         self.looked: set[UUID] = set()
         self.targets = targets
-        self._loaded = loaded
+        self._load = load
+        self._loaded = load(wanted)
+        self._streams = set(wanted.streams)
         self._remembered = remembered
         self._incidents: dict[UUID, Incident | None] = {}
-        self._claims: dict[Key, Held | None] = dict(loaded.claims)
+        self._claims: dict[Key, Held | None] = {**dict.fromkeys(wanted.keys), **self._loaded.claims}
 
     def incident(self, organization_id: UUID, incident_id: UUID) -> Incident:
         self.looked.add(incident_id)
@@ -48,14 +59,19 @@ class BatchWorkspace:
         return incident
 
     def _recall(self, incident_id: UUID) -> Incident | None:
-        stream = self._loaded.streams.get(incident_id)
-        if stream is not None:
-            return fold(incident_id, (entry.event for entry in stream))
-        known = self._remembered.get(incident_id)
-        return known.incident.copy() if known else None
+        if incident_id not in self._streams:
+            known = self._remembered.get(incident_id)
+            if known is not None:
+                return known.incident.copy()
+            self._streams.add(incident_id)
+            self._loaded.streams.update(self._load(Wanted({incident_id}, set())).streams)
+        stream = self._loaded.streams.get(incident_id, [])
+        return fold(incident_id, (entry.event for entry in stream))
 
     def holder(self, key: Key) -> Held | None:
-        return self._claims.get(key)
+        if key not in self._claims:
+            self._claims[key] = self._load(Wanted(set(), {key})).claims.get(key)
+        return self._claims[key]
 
     def as_of(self, incident_id: UUID, version: int) -> tuple[Incident, int]:
         """The incident after `version` events, and the position of the last of them."""

@@ -21,7 +21,7 @@ from fandesk.embedded import EmbeddedPostgres, borrowed
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError, migrate
 from fandesk.progress import Say, progress
-from fandesk.ready import wait_ready
+from fandesk.ready import is_ready
 from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
 from projections.rebuild import RebuildRefused, compare, rebuild
@@ -73,19 +73,28 @@ def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
         compose.prepare_read_models(config)
         made.extend([first] if first else [])
 
-    def ready() -> None:
-        wait_ready(config)
+    def ready() -> bool:
+        if not is_ready(config):
+            return False
         say(f"FanDesk Incidents {compose.VERSION} answers on {config.public_url}")
+        show_token()
+        return True
+
+    def show_token() -> None:
         for first in made:
             shown = first.token if settings.admin_token is None else "the one in FANDESK_ADMIN_TOKEN"
             say(f"The first super admin's API token, shown only now: {shown}")
+        made.clear()
 
     say = Say()
     roles = [
         Role("project", lambda: compose.run_projector(config)),
         Role("api", lambda: compose.run_api(config)),
     ]
-    raise SystemExit(Supervisor(roles, postgres=postgres, say=say, prepare=prepare).run(ready))
+    try:
+        raise SystemExit(Supervisor(roles, postgres=postgres, say=say, prepare=prepare).run(ready))
+    finally:
+        show_token()  # where it never came to serve: the token is made, and is not shown another time
 
 
 @app.command()
@@ -105,7 +114,7 @@ def project(data: Data = None) -> None:
 @app.command(name="migrate")
 def migrate_command(data: Data = None, as_json: Json = False) -> None:
     """Bring the schema up to date. Safe to run twice, and from two processes at once."""
-    with _database(data) as config:
+    with _database(data, up_to_date=False) as config:
         done = _migrate(config)
         compose.prepare_read_models(config)
     _tell({"migrated": done}, as_json, f"{len(done)} migrations run." if done else "The schema is up to date.")
@@ -243,15 +252,18 @@ def _config(
 
 
 @contextmanager
-def _database(data: Path | None, host: str = "127.0.0.1", port: int = 8080) -> Iterator[compose.Config]:
-    """The database, running: an external one as it is, the embedded one started if need be."""
+def _database(
+    data: Path | None, host: str = "127.0.0.1", port: int = 8080, *, up_to_date: bool = True
+) -> Iterator[compose.Config]:
+    """The database, running: an external one as it is, the embedded one started and migrated if need be."""
     settings = Settings()
     if _is_external(settings, data):
         yield _config(settings, None, host, port)
         return
     with borrowed(data or DEFAULT_DATA) as postgres:
         config = _config(settings, postgres, host, port)
-        _migrate(config)
+        if up_to_date:
+            _migrate(config)
         yield config
 
 

@@ -34,6 +34,7 @@ STEADY_AFTER_S = 30.0  # a child that has lived so long is tried again after the
 _ROLES_SHARE = 5 / 9  # of the time to stop; then the roles that are left are killed, PostgreSQL has the rest
 _SAME_CTRL_C_S = 0.5  # wrappers such as `uv run` pass on the Ctrl-C that the terminal has sent already
 _ORPHAN_GRACE_S = 5.0
+_READY_AGAIN_S = 0.05
 
 
 class _StopAsked(BaseException):
@@ -100,8 +101,10 @@ class Supervisor:
         """The process ids of the children that live now, by name: "postgres" and the roles'."""
         return {child.name: child.pid for child in (self._server, *self._roles) if child.pid is not None}
 
-    def run(self, ready: Callable[[], None] | None = None) -> int:
+    def run(self, ready: Callable[[], bool | None] | None = None) -> int:
         """Start everything, call `ready`, keep it alive until SIGTERM, SIGINT or SIGHUP, and stop everything.
+
+        `ready` is called again, a little later, for as long as it returns False; it must not take long.
 
         Returns the exit status: 0, or 1 if PostgreSQL would not stop. What goes wrong in the first start
         (EmbeddedPostgresError, OSError, what `prepare` or `ready` raises) is raised after everything stopped.
@@ -111,9 +114,7 @@ class Supervisor:
         status = 1
         try:
             self._start_all()
-            if ready is not None:
-                ready()
-            self._watch()
+            self._watch(ready)
         except _StopAsked:
             pass
         finally:
@@ -194,7 +195,7 @@ class Supervisor:
                 sys.stderr.flush()
             os._exit(status & 0xFF)
 
-    def _watch(self) -> None:
+    def _watch(self, ready: Callable[[], bool | None] | None) -> None:
         while self._asked_at is None:
             for child, how in self._reap():
                 self._plan(child, how)
@@ -203,6 +204,11 @@ class Supervisor:
                 if child.due is not None and child.due <= now and self._asked_at is None:
                     self._restart(child)
             dues = [child.due for child in (self._server, *self._roles) if child.due is not None]
+            if ready is not None and self._asked_at is None:
+                if ready() is False:
+                    dues.append(time.monotonic() + _READY_AGAIN_S)
+                else:
+                    ready = None
             self._sleep_until(min(dues, default=None))
 
     def _restart(self, child: _Child) -> None:

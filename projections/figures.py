@@ -21,14 +21,17 @@ DURATIONS = {"tta": "tta_s", "ttr": "ttr_s", "ttr_first": "ttr_first_s"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """Incidents triggered in [start, end), merged ones left out; what else is given must hold."""
+    """Incidents triggered in [start, end), merged ones left out; what else is given must hold.
+
+    `None` among categories or teams stands for incidents without one.
+    """
 
     organization_id: UUID
     start: datetime | None = None
     end: datetime | None = None
     severities: Sequence[str] = ()
-    categories: Sequence[str] = ()
-    teams: Sequence[str] = ()
+    categories: Sequence[str | None] = ()
+    teams: Sequence[str | None] = ()
 
 
 async def summary(
@@ -48,17 +51,20 @@ async def summary(
     else:
         key = sql.SQL("labels ->> %(label)s")
         values["label"] = group_by.removeprefix("label:")
-    conditions = [sql.SQL("organization_id = %(organization)s and merged_into is null")]
-    for name, condition, value in (
+    conditions: list[sql.Composable] = [sql.SQL("organization_id = %(organization)s and merged_into is null")]
+    for name, condition, moment in (
         ("start", "triggered_at >= %(start)s", cohort.start),
         ("end", "triggered_at < %(end)s", cohort.end),
-        ("severities", "severity = any (%(severities)s)", list(cohort.severities)),
-        ("categories", "category = any (%(categories)s)", list(cohort.categories)),
-        ("teams", "team = any (%(teams)s)", list(cohort.teams)),
     ):
-        if value:
+        if moment is not None:
             conditions.append(sql.SQL(condition))
-            values[name] = value
+            values[name] = moment
+    for name, wanted in (("severity", cohort.severities), ("category", cohort.categories), ("team", cohort.teams)):
+        if wanted:
+            without = sql.SQL(" or {} is null").format(sql.Identifier(name)) if None in wanted else sql.SQL("")
+            some = sql.SQL("({} = any ({}){})")
+            conditions.append(some.format(sql.Identifier(name), sql.Placeholder(name), without))
+            values[name] = [value for value in wanted if value is not None]
     query = sql.SQL(_SUMMARY).format(
         key=key,
         conditions=sql.SQL(" and ").join(conditions),
@@ -93,11 +99,13 @@ _SUMMARY = """
      {group}
      order by 1 nulls last"""
 
-_DURATION = """
+_PERCENTILE = "round((percentile_cont({}) within group (order by {{column}}))::numeric, 6)::double precision"
+
+_DURATION = f"""
            json_build_object(
-               'n', count({column}),
-               'mean_s', round(avg({column})::numeric, 6)::double precision,
-               'p50_s', round(percentile_cont(0.5) within group (order by {column})::numeric, 6)::double precision,
-               'p90_s', round(percentile_cont(0.9) within group (order by {column})::numeric, 6)::double precision,
-               'p95_s', round(percentile_cont(0.95) within group (order by {column})::numeric, 6)::double precision,
-               'negative', count(*) filter (where {column} < 0)) as {name}"""
+               'n', count({{column}}),
+               'mean_s', round(avg({{column}})::numeric, 6)::double precision,
+               'p50_s', {_PERCENTILE.format(0.5)},
+               'p90_s', {_PERCENTILE.format(0.9)},
+               'p95_s', {_PERCENTILE.format(0.95)},
+               'negative', count(*) filter (where {{column}} < 0)) as {{name}}"""

@@ -1,6 +1,5 @@
 """A table with one row per incident, folded from the incident's events."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, Generic, TypeVar
@@ -9,7 +8,7 @@ from uuid import UUID
 from psycopg import Cursor, sql
 from psycopg.rows import tuple_row
 
-from domain.events import Actor, IncidentEvent, IncidentTriggered
+from domain.events import Actor, IncidentTriggered
 from domain.facts import IncidentFacts
 from domain.recorded import Recorded
 from projections.model import copy_rows
@@ -32,7 +31,6 @@ class FoldedTable(Generic[State]):
         self._opened = opened
         self._names = tuple(field.name for field in fields(state))
         self._key = self._names.index(key)
-        self._labels = self._names.index("labels")
         self._actor = self._names.index("status_by") if "status_by" in self._names else None
         self.columns = columns = sql.SQL(", ").join(map(sql.Identifier, self._names))
         self._columns = (*self._names, "position")
@@ -42,24 +40,27 @@ class FoldedTable(Generic[State]):
 
     def write(self, cursor: Cursor[Any], entries: Sequence[Recorded]) -> None:
         """Fold the entries into the rows of their incidents."""
-        opened_here = {entry.stream_id for entry in entries if entry.version == 1}
-        before = list({entry.stream_id for entry in entries} - opened_here)
-        states = self._load(cursor, before) if before else {}
-        positions: dict[UUID, int] = {}
+        streams: dict[UUID, list[Recorded]] = {}
         for entry in entries:
-            positions[entry.stream_id] = entry.position
-            self._fold(states, entry.stream_id, entry.event)
+            streams.setdefault(entry.stream_id, []).append(entry)
+        before = [id for id, stream in streams.items() if stream[0].version > 1]
+        states = self._load(cursor, before) if before else {}
+        rows = []
+        for id, stream in streams.items():
+            state = self._fold(states.get(id), stream)
+            if state is not None:
+                rows.append(self._row(state, stream[-1].position))
         if before:
             cursor.execute(self._delete, (before,))
-        rows = (self._row(state, positions[id]) for id, state in states.items())
         copy_rows(cursor, self._table, self._columns, rows)
 
-    def _fold(self, states: dict[UUID, State], id: UUID, event: IncidentEvent) -> None:
-        state = states.get(id)
-        if state is not None:
-            state.apply(event)
-        elif isinstance(event, IncidentTriggered):
-            states[id] = self._opened(id, event)
+    def _fold(self, state: State | None, stream: Sequence[Recorded]) -> State | None:
+        for entry in stream:
+            if state is not None:
+                state.apply(entry.event)
+            elif isinstance(entry.event, IncidentTriggered):
+                state = self._opened(entry.stream_id, entry.event)
+        return state
 
     def _load(self, cursor: Cursor[Any], ids: Sequence[UUID]) -> dict[UUID, State]:
         with cursor.connection.cursor(row_factory=tuple_row) as reader:
@@ -75,8 +76,7 @@ class FoldedTable(Generic[State]):
 
     def _row(self, state: State, position: int) -> list[Any]:
         row = [getattr(state, name) for name in self._names]
-        row[self._labels] = json.dumps(row[self._labels], ensure_ascii=False) if row[self._labels] else "{}"
         if self._actor is not None:
-            row[self._actor] = row[self._actor].model_dump_json()
+            row[self._actor] = row[self._actor].model_dump(mode="json")
         row.append(position)
         return row

@@ -14,7 +14,11 @@ from projections.folded import FoldedTable
 
 
 class Incidents:
-    """One row per incident; its columns are the fields of `domain.incident.Incident`."""
+    """One row per incident; its columns are the fields of `domain.incident.Incident`.
+
+    Of long texts the beginning can be searched for: PostgreSQL indexes no more than a megabyte of words, and
+    refuses the row otherwise.
+    """
 
     name: str = "incidents"
     rules: int = 1
@@ -52,8 +56,8 @@ class Incidents:
                 case severity when 'critical' then 1 when 'high' then 2 when 'medium' then 3 else 4 end) stored,
             search            tsvector not null generated always as (
                 setweight(to_tsvector('english', 'INC-' || number || ' ' || title), 'A')
-                || to_tsvector('english', description)
-                || to_tsvector('english', labels)) stored
+                || to_tsvector('english', left(description, 20000))
+                || to_tsvector('english', left(labels::text, 20000))) stored
         )"""
     indexes: str = """
         create index on incidents (organization_id, triggered_at desc, id desc);

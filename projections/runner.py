@@ -103,5 +103,7 @@ class Runner:
                         for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                             pass
             except (psycopg.OperationalError, psycopg.InterfaceError) as problem:
+                if (problem.sqlstate or "").startswith("54"):
+                    raise  # a limit of PostgreSQL: trying again would hide it
                 log.warning("the database is away, trying again: %s", problem)
                 time.sleep(0.2)

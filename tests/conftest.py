@@ -84,7 +84,8 @@ class Product:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
-        command = [sys.executable, "-m", "fandesk", "up", "--data", str(self.data), "--port", str(self.port), *options]
+        place = ("--data", str(self.data), "--port", str(self.port))
+        command = [sys.executable, "-m", "fandesk", "up", *place, *options]
         environment = {**os.environ, "FANDESK_ADMIN_TOKEN": TOKEN}
         environment.pop("FANDESK_DATABASE_URL", None)
         with self.log.open("ab") as log:
