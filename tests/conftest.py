@@ -1,31 +1,17 @@
 """What tests of several folders need: a real PostgreSQL, a fresh database in it, the whole product running."""
 
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
+from running import Product, free_port
 
 from fandesk.embedded import EmbeddedPostgres
 from fandesk.migrate import migrate
-
-TOKEN = "fdt_only-for-tests-0123456789abcdefghijklmnopqr"
-
-
-def until(condition: Callable[[], object], *, within_s: float = 20.0, what: str = "the condition") -> None:
-    """Wait until it holds, looking often; fail the test when it does not come to hold in time."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {within_s} s for {what}"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")
@@ -71,60 +57,6 @@ def empty_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     """A migrated database for one test."""
     with fresh_database(postgres) as made:
         yield made
-
-
-class Product:
-    """`fandesk up` as a newcomer starts it, in a process of its own."""
-
-    def __init__(self, data: Path, port: int) -> None:
-        self.data = data
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-        self.log = data.parent / f"{data.name}.log"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *options: str) -> None:
-        place = ("--data", str(self.data), "--port", str(self.port))
-        command = [sys.executable, "-m", "fandesk", "up", *place, *options]
-        environment = {**os.environ, "FANDESK_ADMIN_TOKEN": TOKEN}
-        environment.pop("FANDESK_DATABASE_URL", None)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        until(self.is_ready, within_s=60, what=f"/readyz; the log says: {self.log.read_text()[-3000:]}")
-
-    def is_ready(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, self.log.read_text()[-3000:]
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def stop(self) -> float:
-        """SIGTERM; how many seconds it took to end."""
-        assert self.process is not None
-        began = time.monotonic()
-        self.process.terminate()
-        assert self.process.wait(20) == 0, self.log.read_text()[-3000:]
-        return time.monotonic() - began
-
-    def client(self, token: str = TOKEN) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
-
-    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run `fandesk ...` on the same data folder."""
-        command = [sys.executable, "-m", "fandesk", *arguments, "--data", str(self.data)]
-        environment = {key: value for key, value in os.environ.items() if key != "FANDESK_DATABASE_URL"}
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=check)
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

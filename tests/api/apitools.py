@@ -1,7 +1,6 @@
 """What the tests over HTTP share: an organisation of one's own, many clients at once, problems, live streams."""
 
 import base64
-import importlib.util
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -13,17 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from running import until
 
 T = TypeVar("T")
 
-# By its path: `import conftest` finds whichever folder's conftest.py pytest has loaded last.
-_spec = importlib.util.spec_from_file_location("tests_conftest", Path(__file__).parents[1] / "conftest.py")
-assert _spec is not None and _spec.loader is not None
-_conftest = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_conftest)
-Product = _conftest.Product
-free_port = _conftest.free_port
-until = _conftest.until
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)

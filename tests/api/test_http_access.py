@@ -7,7 +7,8 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-from apitools import Org, Poster, at, open_stream, problem, until
+from apitools import Org, Poster, at, open_stream, problem
+from running import until
 
 from api.directory import secret_hash
 from fandesk.first_start import add_token

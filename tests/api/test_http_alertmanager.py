@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from apitools import DATA, Org, Poster, at_once, problem, refused_field, until
+from apitools import DATA, Org, Poster, at_once, problem, refused_field
+from running import until
 
 CAPTURES = DATA / "alertmanager-captures"
 

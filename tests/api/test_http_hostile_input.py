@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from apitools import Org, Product, cursor_of, free_port, problem, refused_field, until
+from apitools import Org, cursor_of, problem, refused_field
+from running import Product, free_port, until
 
 INCIDENTS = "/api/v1/incidents"
 GOOD = b'{"title":"t","severity":"low"'

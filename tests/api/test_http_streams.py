@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
-from apitools import Org, Product, Stream, at_once, free_port, open_stream, problem, refused_field, until
+from apitools import Org, Stream, at_once, open_stream, problem, refused_field
+from running import Product, free_port, until
 
 
 def _positions(org: Org, incident: dict[str, Any] | None = None) -> list[int]:
