@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import analytics, commands, health, intake, problems, reads, stream
-from api.call import Services
+from api import analytics, commands, health, intake, openapi, problems, reads, stream
+from api.services import Services
 
 MAX_BODY = 1024 * 1024
 """Bytes. Larger bodies are refused with 413."""
@@ -37,6 +37,7 @@ def create_app(open_services: Callable[[], AsyncIterator[Services]], version: st
     )
     for router in (commands.router, reads.router, analytics.router, stream.router, intake.router, health.router):
         app.include_router(router)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     problems.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Interrupted)

@@ -1,98 +1,27 @@
-"""One request: who asks, how a command is run for it, and how reads wait for what they must show."""
+"""One request: who asks, how a command is run for it, and how reads wait for what they must show.
 
-import asyncio
+The headers are read here by hand, and described in `openapi`: FastAPI's own way takes it longer than the command.
+"""
+
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Any
 
-from fastapi import Depends, Header, Request
-from psycopg_pool import AsyncConnectionPool
+from fastapi import Request
 
-from api.directory import Caller, Directory
-from api.live import Tail
+from api.directory import Caller
 from api.problems import Forbidden, Unauthorized
+from api.services import Services
 from api.views import Answer, incident_view
-from commands.append import Key
-from commands.batch import Outcome, OutcomeUnknown, Pending
-from commands.event_store import LedgerRecorder
-from commands.executor import Executor
 from commands.ids import new_id
 from commands.incident import Idempotency, IncidentCommand
 from domain.decisions import Request as CommandRequest
-from domain.errors import IncidentNotFound, InvalidField
+from domain.errors import InvalidField
 from domain.events import Actor
 
 SEES_INCIDENTS = frozenset(("super_admin", "org_admin", "responder"))
-ANSWER_WITHIN_S = 20.0
 READ_WITHIN_S = 5.0
-
-
-@dataclass(slots=True)
-class Services:
-    """What the edge works with; made by the composition root."""
-
-    pool: AsyncConnectionPool[Any]
-    store: LedgerRecorder
-    executor: Executor
-    directory: Directory
-    tail: Tail
-    public_url: str
-    written: int = 0
-    """The last position that this process has answered: what its readers may expect to see."""
-    probe: asyncio.Task[Any] | None = None
-    """The question after the state of things that is under way, or the last one."""
-
-    async def run(self, command: IncidentCommand) -> Outcome:
-        """Run a command. Raises its Refusal, OutcomeUnknown when no answer comes in time."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Pending] = loop.create_future()
-
-        def settle(pending: Pending) -> None:
-            if not done.done():
-                done.set_result(pending)
-
-        def wake(pending: Pending) -> None:
-            loop.call_soon_threadsafe(settle, pending)
-
-        self.executor.submit(command, wake)
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                outcome = (await done).result()
-        except TimeoutError:
-            raise OutcomeUnknown(
-                "No answer from the database in time. It may have been recorded: send it again with the same"
-                " Idempotency-Key."
-            ) from None
-        self.written = max(self.written, outcome.position)
-        return outcome
-
-    async def incident_id(self, organization_id: UUID, id: str) -> UUID:
-        """The id that an id or a number (INC-12) stands for. Raises IncidentNotFound."""
-        try:
-            return UUID(id)
-        except ValueError:
-            number = incident_number(id)
-        found = await self.holder(Key(organization_id, "number", str(number)))
-        if found is None:
-            raise IncidentNotFound(f"There is no INC-{number}.")
-        return found
-
-    async def holder(self, key: Key) -> UUID | None:
-        """The incident that holds a claim now."""
-        query = "select stream_id from ledger.claims where organization_id = %s and scope = %s and key = %s"
-        async with self.pool.connection() as connection:
-            row = await (await connection.execute(query, key)).fetchone()
-        return row[0] if row else None
-
-
-def incident_number(id: str) -> int:
-    """12 for `INC-12`. Raises IncidentNotFound for what is no number."""
-    digits = id[4:]
-    if id[:4].upper() != "INC-" or not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-        raise IncidentNotFound("That is neither an incident's id nor a number like INC-12.")
-    return int(digits)
+LONGEST_KEY = 255
 
 
 async def services(request: Request) -> Services:
@@ -101,14 +30,11 @@ async def services(request: Request) -> Services:
     return found
 
 
-async def caller(
-    request: Request,
-    services: Annotated[Services, Depends(services)],
-    authorization: Annotated[str, Header()] = "",
-) -> Caller:
+async def caller(request: Request) -> Caller:
     """Who asks, by bearer token, and may see incidents. Raises Unauthorized, Forbidden."""
-    scheme, _, token = authorization.partition(" ")
-    found = await services.directory.caller(token.strip()) if scheme.lower() == "bearer" else None
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    directory = (await services(request)).directory
+    found = await directory.caller(token.strip()) if scheme.lower() == "bearer" else None
     if found is None:
         raise Unauthorized("Send a valid API token as Authorization: Bearer.")
     if found.role not in SEES_INCIDENTS:
@@ -171,15 +97,14 @@ class Call:
         return Answer(incident_view(incident, names), 201 if outcome.created else 200, headers)
 
 
-async def call(
-    request: Request,
-    services: Annotated[Services, Depends(services)],
-    caller: Annotated[Caller, Depends(caller)],
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
-    if_match: Annotated[str | None, Header(max_length=40)] = None,
-) -> Call:
-    """The request, with the headers that commands may carry."""
-    return Call(request, services, caller, idempotency_key, _version(if_match))
+async def call(request: Request) -> Call:
+    """The request, with the headers that commands may carry. Raises InvalidField for those that are wrong."""
+    found = await caller(request)
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+        raise InvalidField("idempotency-key", f"Must have 1 to {LONGEST_KEY} characters.")
+    if_match = _version(request.headers.get("if-match"))
+    return Call(request, await services(request), found, key, if_match)
 
 
 class Reading:
@@ -195,22 +120,23 @@ class Reading:
         return Answer(content, headers={"Ledger-Position": str(self._position), **(headers or {})})
 
 
-async def reading(
-    services: Annotated[Services, Depends(services)],
-    caller: Annotated[Caller, Depends(caller)],
-    ledger_position: Annotated[int | None, Header(ge=0, lt=2**62)] = None,
-) -> Reading:
+async def reading(request: Request) -> Reading:
     """Waits until the read models are far enough. Raises Overloaded when a named position takes too long."""
-    if ledger_position is not None:
-        await services.tail.reached(ledger_position, within_s=READ_WITHIN_S)
-    await services.tail.caught_up(services.written)
-    return Reading(services, caller)
+    found, serving = await caller(request), await services(request)
+    named = request.headers.get("ledger-position")
+    if named is not None:
+        await serving.tail.reached(_number("ledger-position", named), within_s=READ_WITHIN_S)
+    await serving.tail.caught_up(serving.written)
+    return Reading(serving, found)
 
 
 def _version(if_match: str | None) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
-    version = if_match.strip().removeprefix("W/").strip('"')
-    if not (version.isascii() and version.isdigit() and len(version) < 19):
-        raise InvalidField("If-Match", 'Must be an ETag of the incident, like "3".')
-    return int(version)
+    return _number("if-match", if_match.strip().removeprefix("W/").strip('"'))
+
+
+def _number(header: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise InvalidField(header, "Must be a whole number.")
+    return int(text)

@@ -9,7 +9,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 from starlette.responses import Response
 
-from api.call import Services, services
+from api.call import services
+from api.services import Services
 from api.views import Answer
 from domain.errors import Overloaded
 

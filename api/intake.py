@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from api import schemas
-from api.call import Services, caller, services
+from api.call import caller, services
 from api.directory import Caller, Integration, new_secret, secret_hash
 from api.problems import Forbidden, NotThere
+from api.services import Services
 from api.shapes import PROBLEMS
 from api.views import Answer
 from commands.ids import new_id

@@ -8,8 +8,9 @@ import psycopg
 from fastapi import APIRouter, Depends, Query
 
 from api import schemas, shapes
-from api.call import Reading, incident_number, reading
+from api.call import Reading, reading
 from api.moments import Moment, moment
+from api.services import incident_number
 from api.shapes import PROBLEMS, IncidentPage, LedgerPage, TimelinePage, shows
 from api.views import Answer, Raw, from_cursor, incident_view, to_cursor
 from domain.errors import IncidentNotFound, InvalidField

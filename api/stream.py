@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
 
-from api.call import Services, caller, services
+from api.call import caller, services
 from api.directory import Caller
 from api.reads import Limit, R, ledger_page
+from api.services import Services
 from api.shapes import PROBLEMS, LedgerPage, shows
 from api.views import Answer
 from domain.errors import IncidentNotFound, InvalidField

@@ -39,7 +39,7 @@ from domain.recorded import Page, Recorded
 log = logging.getLogger(__name__)
 
 
-class LostConnection(Exception):
+class LostConnection(psycopg.OperationalError):
     """The database could not be reached or went away: whether a change was made is not known."""
 
 

@@ -11,7 +11,7 @@ from domain.words import OPEN, Category, Severity, Status
 SECOND = timedelta(seconds=1)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class IncidentFacts:
     """When an incident reached each status, and the words it is grouped by. Folded from its events in order."""
 
@@ -68,6 +68,7 @@ class IncidentFacts:
                 if self.status == "triggered":
                     self._acknowledge(event.occurred_at)
                 self.status = "investigating"
+                self.resolved_at = None
             case e.IncidentResolved():
                 self._resolve(event.occurred_at)
             case e.IncidentReopened():
@@ -118,7 +119,7 @@ class IncidentFacts:
         if event.acknowledged_at is not None:
             self.acknowledged_at = event.acknowledged_at
         if event.resolved_at is not None:
-            if self.first_resolved_at == self.resolved_at:
+            if self.reopen_count == 0 and self.first_resolved_at == self.resolved_at:
                 self.first_resolved_at = event.resolved_at
             self.resolved_at = event.resolved_at
 

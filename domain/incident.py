@@ -1,7 +1,7 @@
 """The incident aggregate: its state, folded from its events. What may happen next is in `decisions`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -20,7 +20,7 @@ CHANGES_STATUS = (
 )
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Incident(IncidentFacts):
     """Everything known about one incident after `version` events."""
 
@@ -65,8 +65,7 @@ class Incident(IncidentFacts):
     def copy(self) -> Self:
         """The incident as it is now, whatever is applied to this one later."""
         twin = object.__new__(type(self))
-        for name in _FIELDS:
-            setattr(twin, name, getattr(self, name))
+        twin.__dict__.update(self.__dict__)
         return twin
 
     def apply(self, event: e.IncidentEvent) -> None:
@@ -88,9 +87,6 @@ class Incident(IncidentFacts):
         if isinstance(event, CHANGES_STATUS):
             self.status_by = event.actor
             self.status_at = event.occurred_at
-
-
-_FIELDS = tuple(each.name for each in fields(Incident))
 
 
 def fold(id: UUID, events: Iterable[e.IncidentEvent]) -> Incident | None:

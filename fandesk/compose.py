@@ -14,9 +14,9 @@ from fastapi import FastAPI
 from psycopg_pool import AsyncConnectionPool
 
 from api.app import create_app
-from api.call import Services
 from api.directory import Directory
 from api.live import Tail
+from api.services import Services
 from commands.event_store import CHANNEL, LedgerDatastore, LedgerRecorder
 from commands.executor import Executor
 from commands.intake import IntakeFolder

@@ -13,7 +13,7 @@ from domain.recorded import Recorded
 from projections.folded import FoldedTable
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class FactsRow(IncidentFacts):
     """The facts of one incident, and the labels it may be grouped by."""
 

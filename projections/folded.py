@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -30,6 +31,7 @@ class FoldedTable(Generic[State]):
         self._state = state
         self._opened = opened
         self._names = tuple(field.name for field in fields(state))
+        self._values = attrgetter(*self._names)
         self._key = self._names.index(key)
         self._actor = self._names.index("status_by") if "status_by" in self._names else None
         self.columns = columns = sql.SQL(", ").join(map(sql.Identifier, self._names))
@@ -75,7 +77,7 @@ class FoldedTable(Generic[State]):
         return self._state(**values)
 
     def _row(self, state: State, position: int) -> list[Any]:
-        row = [getattr(state, name) for name in self._names]
+        row = list(self._values(state))
         if self._actor is not None:
             row[self._actor] = row[self._actor].model_dump(mode="json")
         row.append(position)

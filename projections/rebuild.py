@@ -93,7 +93,7 @@ def _catch_up(
     progress: Progress,
     upto: int | None = None,
 ) -> int:
-    head = upto or _head(connection)
+    head = _head(connection) if upto is None else upto
     while reached < head:
         page = read(reached, BATCH)
         entries = [entry for entry in page.entries if entry.position <= head]

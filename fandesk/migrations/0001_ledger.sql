@@ -127,14 +127,18 @@ begin
     -- Events: is the place free, and is the one before it taken?
     if cardinality(e_command) > 0 then
         select array_agg(old.state is not null order by new.i),
-               array_agg(not new.opens and old.state is distinct from new.state and (old.state is not null or new.alone and not exists (
+               array_agg(old.state is distinct from new.state and not (
+                   -- but for the number it was given, the event that opened the incident is this one
+                   new.opens > 0 and substr(old.state, 1, new.opens - 1) = substr(new.state, 1, new.opens - 1)
+                   and substr(old.state, length(old.state) - length(new.state) + new.opens + 1)
+                     = substr(new.state, new.opens + 1)) and (old.state is not null or new.alone and not exists (
                    select from ledger.events before
                     where before.originator_id = new.stream and before.originator_version = new.version - 1))
                    order by new.i),
                array_agg(old.notification_id order by new.i), array_agg(old.recorded_at order by new.i)
           into e_found, e_wrong, e_position, e_recorded
           from (select i, e_stream[i] as stream, e_version[i] as version, e_state[i] as state,
-                       e_prior[i] = 0 and e_version[i] > 1 as alone, e_number[i] > 0 as opens
+                       e_prior[i] = 0 and e_version[i] > 1 as alone, e_number[i] as opens
                   from generate_subscripts(e_command, 1) i) new
           left join ledger.events old
             on old.originator_id = new.stream and old.originator_version = new.version;
@@ -181,7 +185,7 @@ begin
         select array_agg(not exists (select from ledger.intake k where k.id = f_id[i] and not k.folded) order by i)
           into f_wrong from generate_subscripts(f_command, 1) i;
         for i in 1 .. cardinality(f_command) loop
-            if f_wrong[i] and not written[f_command[i]] and outcomes[f_command[i]] = 'appended' then
+            if (f_wrong[i] or f_id[i] = any (f_id[: i - 1])) and not written[f_command[i]] and outcomes[f_command[i]] = 'appended' then
                 outcomes[f_command[i]] := 'folded';
             end if;
         end loop;
@@ -202,16 +206,16 @@ begin
             if e_number[i] = 0 or outcomes[e_command[i]] <> 'appended' then
                 continue;
             elsif written[e_command[i]] then
-                select (convert_from(state, 'UTF8')::jsonb -> 'number')::bigint into numbers_known
-                  from ledger.events
-                 where originator_id = e_stream[i] and originator_version = e_version[i];
-                numbers[e_command[i]] := numbers_known;
+                numbers[e_command[i]] := (
+                    select (convert_from(state, 'UTF8')::jsonb -> 'number')::bigint from ledger.events
+                     where originator_id = e_stream[i] and originator_version = e_version[i]);
                 continue;
             elsif numbers_of is distinct from e_organization[i] then
                 numbers_of := e_organization[i];
                 numbers_left := 0;
                 for k in i .. cardinality(e_command) loop
-                    exit when e_number[k] > 0 and e_organization[k] <> numbers_of;
+                    exit when e_number[k] > 0 and e_organization[k] <> numbers_of
+                        and outcomes[e_command[k]] = 'appended' and not written[e_command[k]];
                     if e_number[k] > 0 and outcomes[e_command[k]] = 'appended' and not written[e_command[k]] then
                         numbers_left := numbers_left + 1;
                     end if;

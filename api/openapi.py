@@ -1,0 +1,41 @@
+"""Adds to the OpenAPI document what all routes share: bearer tokens, and the headers of commands and reads."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+BEARER = {"type": "http", "scheme": "bearer", "description": "An API token."}
+
+NO_TOKEN = ("/healthz", "/readyz", "/metrics", "/api/v1/integrations/{key}")
+"""Where nobody has to say who he is; an integration says it in its address."""
+
+COMMAND_HEADERS = (
+    ("Idempotency-Key", "The same key and request again gives the first answer again; at most 255 characters."),
+    ("If-Match", "The ETag of the last answer: 412 where the incident has changed since."),
+)
+READ_HEADERS = (("Ledger-Position", "Read at least that far; 503 where the read models take too long."),)
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        schema.setdefault("components", {})["securitySchemes"] = {"bearer": BEARER}
+        for path, operations in schema["paths"].items():
+            for method, operation in operations.items():
+                if not path.startswith(NO_TOKEN):
+                    operation["security"] = [{"bearer": []}]
+                    operation.setdefault("parameters", []).extend(_headers(path, method))
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _headers(path: str, method: str) -> list[dict[str, Any]]:
+    headers = READ_HEADERS if method == "get" else COMMAND_HEADERS if "/incidents" in path else ()
+    if path.endswith("/stream"):
+        headers = ()
+    return [
+        {"name": name, "in": "header", "required": False, "description": why, "schema": {"type": "string"}}
+        for name, why in headers
+    ]
