@@ -6,7 +6,9 @@ The headers are read here by hand, and described in `openapi`: FastAPI's own way
 import hashlib
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
+import psycopg
 from fastapi import Request
 
 from api.directory import Caller
@@ -18,6 +20,7 @@ from commands.incident import Idempotency, IncidentCommand
 from domain.decisions import Request as CommandRequest
 from domain.errors import InvalidField
 from domain.events import Actor
+from domain.incident import Incident
 
 SEES_INCIDENTS = frozenset(("super_admin", "org_admin", "responder"))
 READ_WITHIN_S = 5.0
@@ -88,13 +91,21 @@ class Call:
         """Run the command and answer with the incident."""
         outcome = await self.services.run(command)
         incident = outcome.incident
-        names = await self.services.directory.names({incident.assignee}) if incident.assignee else None
         headers = {"ETag": f'"{incident.version}"', "Ledger-Position": str(outcome.position)}
         if outcome.created:
             headers["Location"] = f"/api/v1/incidents/{incident.id}"
         if outcome.replayed:
             headers["Idempotent-Replayed"] = "true"
-        return Answer(incident_view(incident, names), 201 if outcome.created else 200, headers)
+        return Answer(
+            incident_view(incident, await self._names(incident)), 201 if outcome.created else 200, headers
+        )
+
+    async def _names(self, incident: Incident) -> dict[UUID, str]:
+        """The lead's name; without it where the database has just gone away: the command is written all the same."""
+        try:
+            return await self.services.directory.names({incident.assignee} if incident.assignee else set())
+        except psycopg.Error:
+            return {}
 
 
 async def call(request: Request) -> Call:

@@ -65,9 +65,15 @@ def migrate(dsn: str, *, app_role: str | None = None) -> list[str]:
                 connection.execute(
                     "insert into migrations.done (name, checksum) values (%s, %s)", (step.name, step.checksum)
                 )
-        if app_role is not None:
+        if app_role is not None and (run or not _is_granted(connection, app_role)):
             connection.execute(sql.SQL(GRANTS).format(role=sql.Identifier(app_role)))
         return [step.name for step in run]
+
+
+def _is_granted(connection: psycopg.Connection[tuple[object, ...]], role: str) -> bool:
+    """Whether the rights are there already: granting locks tables, which is not for every start."""
+    row = connection.execute("select has_schema_privilege(%s, 'read_old', 'create')", (role,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _is_done(step: Migration, done: dict[str, str]) -> bool:

@@ -1,12 +1,10 @@
 """What the fault tests share: a load whose every command can be found again in the ledger, and the reckoning."""
 
-import importlib.util
 import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -19,22 +17,17 @@ from uuid import uuid4
 
 import httpx
 import psycopg
+import pytest
+from running import TOKEN, Product, free_port, until
 
 from fandesk.embedded import EmbeddedPostgres
 
-# By its path: `import conftest` finds whichever folder's conftest.py pytest has loaded last.
-_spec = importlib.util.spec_from_file_location("tests_conftest", Path(__file__).parents[1] / "conftest.py")
-assert _spec is not None and _spec.loader is not None
-_shared = importlib.util.module_from_spec(_spec)
-sys.modules["tests_conftest"] = _shared
-_spec.loader.exec_module(_shared)
-
-Product = _shared.Product
-TOKEN: str = _shared.TOKEN
-until: Callable[..., None] = _shared.until
-free_port: Callable[[], int] = _shared.free_port
-
 ROLES = ("api", "project", "postgres")
+
+KILLS = int(os.environ.get("FANDESK_TEST_KILLS", "8"))
+"""How often test_kill.py kills a part of the product; from 30 on all else that takes long is tested too."""
+
+long_form = pytest.mark.skipif(KILLS < 30, reason="long form only: FANDESK_TEST_KILLS=30")
 UNKNOWN = "may have been recorded"
 """What an answer of 503 says where the command may be in the ledger. Where it does not, nothing was recorded."""
 
@@ -46,6 +39,14 @@ MARK_FIELD = {
     "IncidentReopened": "reason",
 }
 """Where each event of the load carries the mark of the command that it came from."""
+
+VERBS = (
+    ("acknowledge", "note"),
+    ("updates", "body"),
+    ("updates", "body"),
+    ("resolve", "note"),
+    ("reopen", "reason"),
+)
 
 
 @dataclass
@@ -121,10 +122,7 @@ class Load:
                         self._shared = self._shared or mine[:1]
                 else:
                     id = self._shared[0] if self._shared and rng.random() < 0.15 else rng.choice(mine[-3:])
-                    verb, name = rng.choice(
-                        [("acknowledge", "note"), ("updates", "body"), ("updates", "body")]
-                        + [("resolve", "note"), ("reopen", "reason")]
-                    )
+                    verb, name = rng.choice(VERBS)
                     mark = f"m-{uuid4().hex}"
                     self._send(client, f"/{id}/{verb}", {name: mark}, mark, rng)
                 self._over.wait(self._pause_s)
@@ -202,7 +200,7 @@ def dsn_of(product: Any) -> str:
 
 
 def reckon(dsn: str, *loads: Load) -> list[Event]:
-    """What was answered is in the ledger once, what was refused is not, and nothing else is. The ledger's events."""
+    """What was answered is in the ledger once, what was refused is not, nothing else is. Its events."""
     sent = {each.mark: each for load in loads for each in load.sent}
     wrong = [wrong for load in loads for wrong in load.wrong]
     assert not wrong, wrong[:5]

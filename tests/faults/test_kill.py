@@ -1,6 +1,5 @@
 """kill -9 of each part, and of the supervisor, under load: nothing answered is lost, nothing is doubled."""
 
-import os
 import random
 import re
 from collections import Counter
@@ -9,20 +8,20 @@ from typing import Any
 
 import pytest
 from faultload import (
+    KILLS,
     ROLES,
     Load,
     dsn_of,
     gone,
     kill_child,
+    long_form,
     pids,
     read_models_match,
     reckon,
     running_product,
     server_processes,
-    until,
 )
-
-KILLS = int(os.environ.get("FANDESK_TEST_KILLS", "8"))
+from running import until
 
 pytestmark = pytest.mark.timeout(120 + 30 * KILLS)
 
@@ -80,19 +79,14 @@ def test_killing_the_supervisor_ends_its_children_and_loses_nothing(product: Any
     read_models_match(product, dsn)
 
 
+@long_form
 def test_the_supervisor_killed_again_and_again_while_it_starts(product: Any) -> None:
     with Load(product.url, clients=2) as load:
         until(load.has_accepted(10), what="the load to run")
         for role in ("postgres", "project", "api"):
             product.process.kill()
             product.process.wait()
-            dead = pids(product)
-            start_without_waiting(product)
-            until(
-                lambda: role in pids(product) and pids(product)[role] != dead.get(role),
-                within_s=30,
-                what=f"{role} to be started",
-            )
+            start_until(product, role)
         product.process.kill()
         product.process.wait()
         product.start()
@@ -102,6 +96,13 @@ def test_the_supervisor_killed_again_and_again_while_it_starts(product: Any) -> 
 
 def server_processes_alive(product: Any) -> list[int]:
     return [pid for pid in server_processes(product.data) if not gone(pid)]
+
+
+def start_until(product: Any, role: str) -> None:
+    """Start the product, and go on as soon as that child has been."""
+    dead = pids(product).get(role)
+    start_without_waiting(product)
+    until(lambda: pids(product).get(role, dead) != dead, within_s=30, what=f"{role} to be started")
 
 
 def start_without_waiting(product: Any) -> None:

@@ -2,12 +2,20 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
-from faultload import TOKEN, Load, dsn_of, kill_child, reckon, running_product, until
+from faultload import (
+    Load,
+    dsn_of,
+    kill_child,
+    long_form,
+    reckon,
+    running_product,
+)
+from running import TOKEN, until
 
 
 class Follower:
@@ -30,13 +38,24 @@ class Follower:
         self._thread.join(30)
         assert not self._thread.is_alive()
 
+    def has_connected(self) -> Callable[[], bool]:
+        """Whether it has connected once more, from here on."""
+        before = self.connections
+        return lambda: self.connections > before
+
+    def has_seen(self, many: int) -> Callable[[], bool]:
+        """Whether it has seen so many more events, from here on."""
+        before = len(self.seen)
+        return lambda: len(self.seen) >= before + many
+
     def _follow(self) -> None:
         last = "0"
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(headers=headers, timeout=httpx.Timeout(30, read=1.0)) as client:
             while not self._over.is_set():
                 try:
-                    with client.stream("GET", f"{self._url}/api/v1/stream", headers={"Last-Event-ID": last}) as answer:
+                    after = {"Last-Event-ID": last}
+                    with client.stream("GET", f"{self._url}/api/v1/stream", headers=after) as answer:
                         if answer.status_code != 200:
                             self.refused.append(f"{answer.status_code}")
                             continue
@@ -63,23 +82,22 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield product
 
 
-@pytest.mark.parametrize("role", ["api", "postgres"])
+@pytest.mark.parametrize("role", ["api", pytest.param("postgres", marks=long_form)])
 def test_a_follower_sees_every_event_once_through_three_kills(product: Any, role: str) -> None:
     dsn = dsn_of(product)
     with Follower(product.url) as follower, Load(product.url) as load:
         product.loads = [*getattr(product, "loads", []), load]
         until(load.has_accepted(20), what="the load to run")
         for _ in range(3):
-            connections, had = follower.connections, len(follower.seen)
+            connected, went_on = follower.has_connected(), follower.has_seen(10)
             kill_child(product, role)
             if role == "api":
-                until(lambda: follower.connections > connections, within_s=30, what="the stream to be there again")
-            until(lambda: len(follower.seen) > had + 10, within_s=30, what="the stream to go on")
+                until(connected, within_s=30, what="the stream to be there again")
+            until(went_on, within_s=30, what="the stream to go on")
         load.stop()
         events = reckon(dsn, *product.loads)
-        until(
-            lambda: follower.seen and follower.seen[-1][0] >= events[-1].position, what="the stream to reach the end"
-        )
+        end = events[-1].position
+        until(lambda: follower.seen and follower.seen[-1][0] >= end, what="the stream to reach the end")
     assert [position for position, _ in follower.seen] == [event.position for event in events]
     assert [told["payload"] for _, told in follower.seen] == [event.payload for event in events]
     assert set(follower.refused) <= {"503"}
