@@ -101,7 +101,7 @@ class Call:
         )
 
     async def _names(self, incident: Incident) -> dict[UUID, str]:
-        """The lead's name; without it where the database has just gone away: the command is written all the same."""
+        """The lead's name; none where the database has just gone away: the command is written all the same."""
         try:
             return await self.services.directory.names({incident.assignee} if incident.assignee else set())
         except psycopg.Error:

@@ -101,14 +101,17 @@ CASES = {
 def test_events_give_these_facts(name: str) -> None:
     case = CASES[name]
     facts = incident(*case.given)
-    assert Case(
-        case.given,
-        facts.status,
-        facts.time_to_acknowledge_s,
-        facts.time_to_resolve_s,
-        facts.time_to_first_resolve_s,
-        facts.reopen_count,
-    ) == case
+    assert (
+        Case(
+            case.given,
+            facts.status,
+            facts.time_to_acknowledge_s,
+            facts.time_to_resolve_s,
+            facts.time_to_first_resolve_s,
+            facts.reopen_count,
+        )
+        == case
+    )
     assert facts.merged_into == (OTHER if "merged" in name else None)
 
 
