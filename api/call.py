@@ -148,6 +148,6 @@ def _version(if_match: str | None) -> int | None:
 
 
 def _number(header: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63):
         raise InvalidField(header, "Must be a whole number.")
     return int(text)

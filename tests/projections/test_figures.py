@@ -121,7 +121,7 @@ def same(found: Any, wanted: Any) -> bool:
         return found.keys() == wanted.keys() and all(same(found[name], wanted[name]) for name in wanted)
     if isinstance(found, list) and isinstance(wanted, list):
         return len(found) == len(wanted) and all(map(same, found, wanted))
-    if isinstance(found, float) and wanted is not None:
+    if isinstance(wanted, float) and found is not None:  # JSON shows a whole number without its point
         return abs(found - wanted) <= 1.1e-6
     return bool(found == wanted)
 
