@@ -23,7 +23,9 @@ ANSWER_WITHIN_S = 2.0
 
 _PROGRESS = """
     select (select coalesce(max(notification_id), 0) from ledger.events), count(*), coalesce(min(position), 0),
-           coalesce(extract(epoch from clock_timestamp() - min(updated_at)), 0)::float,
+           coalesce((select extract(epoch from clock_timestamp() - recorded_at) from ledger.events
+                      where notification_id > (select min(position) from read.checkpoints)
+                      order by notification_id limit 1), 0)::float,
            (select count(*) from ledger.intake where not folded)
       from read.checkpoints"""
 
@@ -44,12 +46,12 @@ async def _progress(services: Services) -> dict[str, Any]:
         raise Overloaded("The database does not answer at the moment.")
     row = done.pop().result()
     assert row is not None
-    head, models, position, idle, waiting = row
+    head, models, position, lag, waiting = row
     return {
         "ledger_position": head,
         "projected_position": position,
         "read_models": models,
-        "since_projected_s": idle,
+        "projection_lag_s": lag,
         "alerts_waiting": waiting,
         "commands_waiting": services.executor.waiting(),
         "open_streams": services.tail.streams,
@@ -66,9 +68,7 @@ async def healthz() -> Answer:
 async def readyz(services: S) -> Answer:
     """200 when the whole thing serves: the database answers, and the read models exist and keep up."""
     progress = await _progress(services)
-    behind = progress["ledger_position"] - progress["projected_position"]
-    stalled = behind > 0 and progress["since_projected_s"] > STALLED_S
-    ready = progress["read_models"] > 0 and not stalled
+    ready = progress["read_models"] > 0 and progress["projection_lag_s"] <= STALLED_S
     status = "ready" if ready else "the read models are not kept up to date"
     return Answer({"status": status, **progress}, 200 if ready else 503, None if ready else {"Retry-After": "1"})
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from api import schemas
 from api.call import caller, services
@@ -37,12 +37,22 @@ SEVERITY_WORDS: dict[str, Severity] = {
 UNKNOWN_SEVERITY: Severity = "medium"
 
 
+def _texts(labels: Any) -> Any:
+    """Some senders write numbers into labels; the alert counts all the same."""
+    if not isinstance(labels, dict):
+        return labels
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in labels.items()}
+
+
+Labels = Annotated[dict[str, str], BeforeValidator(_texts)]
+
+
 class Alert(BaseModel):
     """One alert of a group."""
 
     status: str = "firing"
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: Labels = {}
+    annotations: Labels = {}
     startsAt: str | None = None
     generatorURL: str = ""
     fingerprint: str | None = None
@@ -54,9 +64,9 @@ class AlertGroup(BaseModel):
     status: str
     groupKey: str | int | None = None
     alerts: list[Alert] = []
-    groupLabels: dict[str, str] = {}
-    commonLabels: dict[str, str] = {}
-    commonAnnotations: dict[str, str] = {}
+    groupLabels: Labels = {}
+    commonLabels: Labels = {}
+    commonAnnotations: Labels = {}
     externalURL: str = ""
 
     def key(self) -> str:
@@ -118,8 +128,10 @@ async def create_integration(
 
 
 @router.post("/integrations/{key}/alertmanager", status_code=202)
+@router.post("/integrations/{key}/grafana", status_code=202)
 async def alertmanager(services: S, key: str, request: Request) -> Answer:
-    """Prometheus Alertmanager's webhook. One open incident per group; `resolved` resolves what it opened."""
+    """Prometheus Alertmanager's webhook, and Grafana's, which has its form. One open incident per group;
+    `resolved` resolves what it opened."""
     integration = await services.directory.integration(key)
     if integration is None:
         raise NotThere("There is no integration with this key.")
@@ -171,8 +183,9 @@ def _seen(alert: Alert) -> AlertSeen:
     )
     said = alert.annotations.get("summary") or alert.annotations.get("description") or ""
     summary = ": ".join(part for part in (alert.labels.get("alertname", ""), said) if part)
+    labels = {name[:100]: alert.labels[name][:300] for name in sorted(alert.labels)[:30]}
     return AlertSeen(
-        fingerprint=identity[:100], summary=summary[:500] or "alert", labels=alert.labels, starts_at=alert.startsAt
+        fingerprint=identity[:100], summary=summary[:500] or "alert", labels=labels, starts_at=alert.startsAt
     )
 
 

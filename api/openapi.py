@@ -11,7 +11,10 @@ NO_TOKEN = ("/healthz", "/readyz", "/metrics", "/api/v1/integrations/{key}")
 """Where nobody has to say who he is; an integration says it in its address."""
 
 COMMAND_HEADERS = (
-    ("Idempotency-Key", "The same key and request again gives the first answer again; at most 255 characters."),
+    (
+        "Idempotency-Key",
+        "The same key and request again gives the first answer again (refusals are decided anew); 255 characters.",
+    ),
     ("If-Match", "The ETag of the last answer: 412 where the incident has changed since."),
 )
 READ_HEADERS = (("Ledger-Position", "Read at least that far; 503 where the read models take too long."),)

@@ -1,7 +1,7 @@
 """What a request's body may hold. Anything else is refused, with the field's name."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -110,6 +110,6 @@ class CorrectBody(Change):
 
 class IntegrationBody(Body):
     name: Name
-    kind: Name
+    kind: Literal["alertmanager", "grafana"]
     default_severity: Severity | None = None
     default_category: Category | None = None

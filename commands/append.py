@@ -26,11 +26,11 @@ class Key(NamedTuple):
 class Claim:
     """What a command does to a claim, with its events or not at all.
 
-    take: hold `key` for the stream. held: `key` must be held by the stream. release: free the stream's dedup
-    keys. move: hand the stream's dedup keys to the stream whose id is in `key`.
+    take: hold `key` for the stream. free: give it up. held: `key` must be held by the stream.
+    release: give up all the stream's dedup keys. move: hand them to the stream whose id is in `key`.
     """
 
-    action: Literal["take", "held", "release", "move"]
+    action: Literal["take", "free", "held", "release", "move"]
     key: Key
     stream_id: UUID
     request_hash: bytes | None = None

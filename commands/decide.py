@@ -167,7 +167,7 @@ def _attach(command: Trigger, incident: Incident, key: Key) -> Draft:
     """Count a further alert: a person's at once, an integration's by way of the intake, which folds storms."""
     request = command.request
     still_held = Claim("held", key, incident.id)
-    alerts = command.alerts or (e.AlertSeen(fingerprint=key.key, summary=command.title),)
+    alerts = command.alerts or (e.AlertSeen(fingerprint=command.dedup_key or "", summary=command.title),)
     if request.actor.kind == "integration" and request.actor.id is not None:
         row = Waiting(
             command.incident_id, request.organization_id, incident.id, request.actor.id, request.asked_at, alerts
@@ -187,7 +187,10 @@ def _clear(command: ClearAlerts, incident: Incident) -> Draft:
     if incident.dedup_key == command.dedup_key and incident.source_id == request.actor.id:
         events = decisions.resolve(incident, request, note=command.summary)
         return Draft(id, {id: events}, _release(incident))
-    return Draft(id, {id: decisions.post_update(incident, request, body=command.summary)})
+    # Said once: with the key given up, the sender's repeats concern nobody, and its next alert opens a new one.
+    key = dedup_claim(request.organization_id, request.actor, command.dedup_key)
+    events = decisions.post_update(incident, request, body=command.summary)
+    return Draft(id, {id: events}, Append(claims=[Claim("free", key, id)]))
 
 
 def _release(incident: Incident) -> Append:

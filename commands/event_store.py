@@ -209,6 +209,12 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 for id, organization, stream, integration, received, alerts in cursor.fetchall()
             ]
 
+    def prune_intake(self) -> int:
+        """Forget waiting alerts that were accounted for more than an hour ago; how many rows."""
+        with self._cursor() as cursor:
+            row = cursor.execute("select ledger.prune_intake()").fetchone()
+        return int(row[0]) if row else 0
+
 
 _COLUMNS = "notification_id, originator_id, originator_version, recorded_at, topic, state"
 _LOAD_STREAMS = f"""
@@ -226,8 +232,8 @@ _LOAD = f"""
 _WAITING = """
     with due as (
         select stream_id from ledger.intake where not folded group by stream_id
-        having max(received_at) < now() - make_interval(secs => %s)
-            or min(received_at) < now() - make_interval(secs => %s)
+        having max(arrived_at) < now() - make_interval(secs => %s)
+            or min(arrived_at) < now() - make_interval(secs => %s)
     )
     select id, organization_id, stream_id, integration_id, received_at, alerts from ledger.intake
      where not folded and stream_id in (select stream_id from due)

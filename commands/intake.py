@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -22,6 +21,8 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 0.5
 QUIET_S = 1.0
 AT_MOST_S = 5.0
+PRUNE_EVERY = 1200
+"""Rounds: about ten minutes."""
 
 
 class IntakeFolder:
@@ -42,21 +43,29 @@ class IntakeFolder:
         self._thread.join()
 
     def _work(self) -> None:
+        rounds = 0
         while not self._stop.wait(LOOK_EVERY_S):
             try:
                 fold_waiting(self._store, self._executor, quiet_s=QUIET_S, at_most_s=AT_MOST_S)
+                if rounds % PRUNE_EVERY == 0:
+                    self._store.prune_intake()
+                rounds += 1
             except LostConnection as problem:
                 log.warning("the database is away, the intake waits: %s", problem)
-            except Refusal as refusal:
-                log.warning("an intake was not folded, it waits: %s", refusal)
+            except Exception:
+                log.exception("the intake could not be folded, it waits")
 
 
 def fold_waiting(store: LedgerRecorder, executor: Executor, *, quiet_s: float, at_most_s: float) -> int:
     """Fold the alerts of incidents quiet for `quiet_s` s, or waiting `at_most_s`; how many rows those were."""
     rows = store.waiting(quiet_s=quiet_s, at_most_s=at_most_s)
     for _, group in groupby(rows, key=lambda row: (row.stream_id, row.integration_id)):
-        with suppress(AlreadyFolded):
+        try:
             executor.execute(_fold(list(group)))
+        except AlreadyFolded:
+            pass
+        except Refusal as refusal:
+            log.warning("alerts of an incident were not folded, they wait: %s", refusal)
     return len(rows)
 
 

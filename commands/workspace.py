@@ -110,6 +110,8 @@ class BatchWorkspace:
     def _claim(self, claim: Claim) -> None:
         if claim.action == "take":
             self._claims[claim.key] = Held(claim.stream_id, claim.request_hash, claim.version)
+        elif claim.action == "free":
+            self._claims[claim.key] = None
         elif claim.action in ("release", "move"):
             heir = Held(UUID(claim.key.key), None, None) if claim.action == "move" else None
             for key, held in self._claims.items():

@@ -78,7 +78,7 @@ def trigger(
     alerts: tuple[e.AlertSeen, ...] = (),
 ) -> Events:
     """Open an incident. May be backdated as far as 1970, not more than five minutes ahead of the clock."""
-    _check_instant(request, earliest=EARLIEST)
+    _check_instant(request, earliest=EARLIEST, what="1970")
     return (
         e.IncidentTriggered(
             **request.meta(),
@@ -195,7 +195,7 @@ def merge(incident: Incident, into: Incident, request: Request) -> tuple[Events,
     _check(incident, request, "merged")
     if into.merged_into is not None:
         raise _not_allowed(into, "have others merged into it")
-    _check_instant(request, earliest=into.triggered_at)
+    _check_instant(request, earliest=into.triggered_at, what="the other incident was triggered")
     merged = e.IncidentMerged(**request.meta(), into=into.id, into_number=into.number)
     absorbed = e.IncidentAbsorbed(
         **request.meta(),
@@ -223,34 +223,40 @@ def correct(
     A time can be corrected only where there is one, and the trigger stays the earliest of them.
     """
     _check(incident, request, "corrected")
-    latest = request.asked_at + AHEAD
-    start = triggered_at or incident.triggered_at
-    for name, new, present in (
-        ("triggered_at", triggered_at, incident.triggered_at),
-        ("acknowledged_at", acknowledged_at, incident.acknowledged_at),
-        ("resolved_at", resolved_at, incident.resolved_at),
-    ):
-        if new is not None and present is None:
-            raise InvalidField(name, "The incident has no such time yet, so it cannot be corrected.")
-        if new is not None and not EARLIEST <= new <= latest:
-            raise InvalidField(name, "Must not lie before 1970 or more than five minutes in the future.")
-        if (new or present or start) < start and (new is not None or triggered_at is not None):
-            raise InvalidField(name if new is not None else "triggered_at", "Must not lie before the trigger.")
-    changed = {
-        name: new
-        for name, new in (
-            ("title", title),
-            ("description", description),
-            ("labels", labels),
-            ("triggered_at", triggered_at),
-            ("acknowledged_at", acknowledged_at),
-            ("resolved_at", resolved_at),
-        )
-        if new is not None and new != getattr(incident, name)
+    given = {
+        "title": title,
+        "description": description,
+        "labels": labels,
+        "triggered_at": triggered_at,
+        "acknowledged_at": acknowledged_at,
+        "resolved_at": resolved_at,
     }
+    changed = {name: new for name, new in given.items() if new is not None and new != getattr(incident, name)}
     if not changed:
         return ()
-    return (e.DetailsCorrected.model_validate({**request.meta(), **changed, "reason": reason}),)
+    event = e.DetailsCorrected.model_validate({**request.meta(), **changed, "reason": reason})
+    _check_corrected_times(incident, request, event)
+    return (event,)
+
+
+def _check_corrected_times(incident: Incident, request: Request, event: e.DetailsCorrected) -> None:
+    """Refuse times that cannot be, or that put out of order what was in it; what imports brought may stay odd."""
+    corrected = {name for name in ("triggered_at", "acknowledged_at", "resolved_at") if getattr(event, name)}
+    for name in corrected:
+        if getattr(incident, name) is None:
+            raise InvalidField(name, "The incident has no such time yet, so it cannot be corrected.")
+        if not EARLIEST <= getattr(event, name) <= request.asked_at + AHEAD:
+            raise InvalidField(name, "Must not lie before 1970 or more than five minutes in the future.")
+    then = incident.copy()
+    then.apply(event)
+    for name in ("acknowledged_at", "resolved_at", "first_resolved_at"):
+        was, now = getattr(incident, name), getattr(then, name)
+        if now is not None and now < then.triggered_at and (was >= incident.triggered_at or now != was):
+            wrong = name if name in corrected else "triggered_at"
+            raise InvalidField(wrong, f"Would put {name} before the trigger.")
+    first, last = then.first_resolved_at, then.resolved_at
+    if "resolved_at" in corrected and first is not None and last is not None and last < first:
+        raise InvalidField("resolved_at", "Must not lie before the first resolve.")
 
 
 def _check(incident: Incident, request: Request, what: str, *, allowed: tuple[Status, ...] | None = None) -> None:
@@ -272,11 +278,10 @@ def _not_allowed(incident: Incident, what: str) -> NotAllowedNow:
     )
 
 
-def _check_instant(request: Request, *, earliest: datetime) -> None:
+def _check_instant(request: Request, *, earliest: datetime, what: str = "the incident was triggered") -> None:
     if request.occurred_at is None:
         return
     if request.occurred_at > request.asked_at + AHEAD:
         raise InvalidField("occurred_at", "Must not lie more than five minutes in the future.")
     if request.occurred_at < earliest:
-        what = "1970" if earliest == EARLIEST else "the incident was triggered"
         raise InvalidField("occurred_at", f"Must not lie before {what}.")

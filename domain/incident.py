@@ -70,6 +70,7 @@ class Incident(IncidentFacts):
 
     def apply(self, event: e.IncidentEvent) -> None:
         """Take one more event into account."""
+        acknowledged_at = self.acknowledged_at
         IncidentFacts.apply(self, event)
         self.version += 1
         match event:
@@ -81,12 +82,21 @@ class Incident(IncidentFacts):
             case e.IncidentAbsorbed():
                 self.alert_count += event.alert_count
             case e.DetailsCorrected():
+                self._move_investigation(event, acknowledged_at)
                 self.title = event.title if event.title is not None else self.title
                 self.description = event.description if event.description is not None else self.description
                 self.labels = event.labels if event.labels is not None else self.labels
         if isinstance(event, CHANGES_STATUS):
             self.status_by = event.actor
             self.status_at = event.occurred_at
+
+    def _move_investigation(self, event: e.DetailsCorrected, acknowledged_before: datetime | None) -> None:
+        """It moves with an acknowledgement that was the same event, and is never left behind a corrected start."""
+        if self.investigating_at is None or not (event.acknowledged_at or event.triggered_at):
+            return
+        start = self.acknowledged_at or self.triggered_at
+        if self.investigating_at == acknowledged_before or self.investigating_at < start:
+            self.investigating_at = start
 
 
 def fold(id: UUID, events: Iterable[e.IncidentEvent]) -> Incident | None:

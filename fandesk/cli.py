@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 
 import psycopg
 import typer
+from pydantic import ValidationError
 
 from commands.event_store import LedgerRecorder
 from commands.importers import NotThisFormat
@@ -26,12 +27,25 @@ from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
 from projections.rebuild import RebuildRefused, compare, rebuild
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="An event-sourced incident ledger.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="An event-sourced incident ledger.",
+)
 token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(token_app, name="token")
 
 DEFAULT_DATA = Path("fandesk-data")
 APP_ROLE = "fandesk"
+
+
+class NoData(Exception):
+    """The data folder holds no database."""
+
+
+REFUSALS = (MigrationError, EmbeddedPostgresError, RebuildRefused, NotThisFormat, NothingToImportInto, NoData)
+"""What is told by its own words."""
 
 Data = Annotated[
     Path | None,
@@ -44,17 +58,26 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 
 def main() -> None:
     """Entry point. Exit status: 0 done, 1 refused or found bad, 2 wrong usage."""
-    logging.basicConfig(
-        level=Settings().log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
     try:
+        level = Settings().log_level
+        logging.basicConfig(
+            level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        )
+        for chatty in ("uvicorn.error", "psycopg.pool"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         app()
-    except (MigrationError, EmbeddedPostgresError, RebuildRefused, NotThisFormat, NothingToImportInto) as refusal:
+    except REFUSALS as refusal:
         _refuse(str(refusal))
+    except ValidationError as wrong:
+        _refuse("\n".join(f"FANDESK_{str(e['loc'][0]).upper()}: {e['msg']}" for e in wrong.errors()))
+    except psycopg.errors.UndefinedTable:
+        _refuse("The database has no schema of this product yet: run `fandesk migrate`.")
     except psycopg.OperationalError as away:
         _refuse(f"The database cannot be reached: {away}")
+    except psycopg.ProgrammingError as wrong_address:
+        _refuse(f"The database's address is wrong: {wrong_address}")
+    except OSError as problem:
+        _refuse(f"{problem.filename or 'A file'}: {problem.strerror or problem}")
 
 
 @app.command()
@@ -198,6 +221,8 @@ def token_create(
     as_json: Json = False,
 ) -> None:
     """Make an API token for a person of the first organisation. It is shown once."""
+    if not person.strip():
+        raise typer.BadParameter("must not be blank", param_hint="PERSON")
     if role not in ("super_admin", "org_admin", "responder", "member"):
         raise typer.BadParameter("must be super_admin, org_admin, responder or member", param_hint="--role")
     with _database(data) as config, psycopg.connect(config.dsn) as connection:
@@ -255,11 +280,18 @@ def _config(
 def _database(
     data: Path | None, host: str = "127.0.0.1", port: int = 8080, *, up_to_date: bool = True
 ) -> Iterator[compose.Config]:
-    """The database, running: an external one as it is, the embedded one started and migrated if need be."""
+    """The database, running: an external one as it is, the embedded one started and migrated if need be.
+
+    Raises NoData where there is none in the folder and up_to_date asks for one.
+    """
     settings = Settings()
     if _is_external(settings, data):
         yield _config(settings, None, host, port)
         return
+    if up_to_date and not ((data or DEFAULT_DATA) / "postgres").exists():
+        raise NoData(
+            f"There is no database in {data or DEFAULT_DATA}: `fandesk up` or `fandesk migrate` makes one."
+        )
     with borrowed(data or DEFAULT_DATA) as postgres:
         config = _config(settings, postgres, host, port)
         if up_to_date:

@@ -44,7 +44,6 @@ class Config:
     public_url: str
     host: str = "127.0.0.1"
     port: int = 8080
-    log_level: str = "INFO"
 
 
 def tune() -> None:

@@ -1,5 +1,7 @@
 """Settings from the environment, prefix FANDESK_."""
 
+from typing import Literal
+
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -7,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """All settings, with their defaults; docs/settings.md explains them."""
 
-    model_config = SettingsConfigDict(env_prefix="FANDESK_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FANDESK_", env_ignore_empty=True, extra="ignore")
 
     database_url: SecretStr | None = None
     """libpq connection string of the PostgreSQL to use (15 or newer). Unset: the embedded one."""
@@ -24,4 +26,4 @@ class Settings(BaseSettings):
     organization: str = "My organisation"
     """On first start only: the first organisation's name."""
 
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"

@@ -70,10 +70,13 @@ create table ledger.intake (
     integration_id  uuid not null,
     received_at     timestamptz not null,
     alerts          jsonb not null,
-    folded          boolean not null default false
+    folded          boolean not null default false,
+    arrived_at      timestamptz not null default clock_timestamp()
 );
+comment on column ledger.intake.arrived_at is 'by the database''s own clock, which tells when it is due to be folded';
+
 create index intake_waiting on ledger.intake (stream_id) where not folded;
-create index intake_done on ledger.intake (received_at) where folded;
+create index intake_done on ledger.intake (arrived_at) where folded;
 
 -- Append the events of several commands in one round trip. Every writer holds the same advisory lock from
 -- here to its commit, so that checking before writing is free of races, and positions rise in commit order.
@@ -260,17 +263,19 @@ begin
         select c_organization[i], c_scope[i], c_key[i], c_stream[i], c_hash[i], c_version[i]
           from generate_subscripts(c_command, 1) i
          where c_action[i] = 'take' and outcomes[c_command[i]] = 'appended' and not written[c_command[i]];
-        if 'move' = any (c_action) then
-            update ledger.claims k set stream_id = c_key[i]::uuid
-              from generate_subscripts(c_command, 1) i
-             where c_action[i] = 'move' and outcomes[c_command[i]] = 'appended' and not written[c_command[i]]
-               and k.stream_id = c_stream[i] and k.scope = 'dedup';
-        end if;
-        if 'release' = any (c_action) then
-            delete from ledger.claims k using generate_subscripts(c_command, 1) i
-             where c_action[i] = 'release' and outcomes[c_command[i]] = 'appended' and not written[c_command[i]]
-               and k.stream_id = c_stream[i] and k.scope = 'dedup';
-        end if;
+        -- In order: what one merge moves, the next may move on.
+        for i in 1 .. cardinality(c_command) loop
+            continue when c_action[i] in ('take', 'held')
+                or outcomes[c_command[i]] <> 'appended' or written[c_command[i]];
+            if c_action[i] = 'move' then
+                update ledger.claims k set stream_id = c_key[i]::uuid
+                 where k.stream_id = c_stream[i] and k.scope = 'dedup';
+            else
+                delete from ledger.claims k
+                 where k.stream_id = c_stream[i] and k.scope = 'dedup'
+                   and (c_action[i] = 'release' or k.key = c_key[i]);
+            end if;
+        end loop;
     end if;
 
     if cardinality(j_command) > 0 then
@@ -302,4 +307,13 @@ begin
     end loop;
 end $$;
 
+-- Forget intake rows that are accounted for, but not so soon that an append sent again could miss its own.
+create function ledger.prune_intake() returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    with gone as (
+        delete from ledger.intake where folded and arrived_at < clock_timestamp() - interval '1 hour' returning 1)
+    select count(*) from gone
+$$;
+
 revoke all on function ledger.append from public;
+revoke all on function ledger.prune_intake from public;

@@ -41,7 +41,7 @@ def _everything(http: httpx.Client, status: int) -> None:
     for path in READS:
         problem(http.get(f"/api/v1{path}", timeout=5), status)
     problem(http.post("/api/v1/incidents", json={"title": "t", "severity": "low"}), status)
-    problem(http.post("/api/v1/integrations", json={"name": "n", "kind": "k"}), status)
+    problem(http.post("/api/v1/integrations", json={"name": "n", "kind": "alertmanager"}), status)
     for command, body in COMMANDS.items():
         problem(http.post(f"/api/v1/incidents/INC-1/{command}", json=body), status)
 
@@ -110,7 +110,7 @@ def test_a_responder_works_but_makes_no_integrations(org: Org, sql: psycopg.Conn
     with org.client(token) as http:
         made = http.post("/api/v1/incidents", json={"title": "t", "severity": "low"})
         assert made.status_code == 201
-        problem(http.post("/api/v1/integrations", json={"name": "n", "kind": "k"}), 403)
+        problem(http.post("/api/v1/integrations", json={"name": "n", "kind": "alertmanager"}), 403)
         path = f"/api/v1/incidents/{made.json()['id']}/acknowledge"
         assert http.post(path).status_code == 200
         assert problem(org.http.post(path), 409)["acted_by"]["name"] == "Rita Responder"

@@ -258,14 +258,14 @@ def test_the_worst_severity_of_the_group_counts(org: Org, post: Poster) -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"name": "", "kind": "k"}, "name"),
-        ({"kind": "k"}, "name"),
+        ({"name": "", "kind": "alertmanager"}, "name"),
+        ({"kind": "alertmanager"}, "name"),
         ({"name": "n"}, "kind"),
-        ({"name": "a\0", "kind": "k"}, "name"),
-        ({"name": "n", "kind": "k", "default_severity": "urgent"}, "default_severity"),
-        ({"name": 5, "kind": "k"}, "name"),
-        ({"name": "n", "kind": "k", "default_category": "x"}, "default_category"),
-        ({"name": "n", "kind": "k", "key": "mine"}, "key"),
+        ({"name": "a\0", "kind": "alertmanager"}, "name"),
+        ({"name": "n", "kind": "alertmanager", "default_severity": "urgent"}, "default_severity"),
+        ({"name": 5, "kind": "alertmanager"}, "name"),
+        ({"name": "n", "kind": "alertmanager", "default_category": "x"}, "default_category"),
+        ({"name": "n", "kind": "alertmanager", "key": "mine"}, "key"),
     ],
 )
 def test_integrations_are_checked(org: Org, body: dict[str, Any], field: str) -> None:

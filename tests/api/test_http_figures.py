@@ -196,12 +196,12 @@ def test_corrections_reopenings_and_merges_change_the_figures_at_once(own: Org) 
     assert again["ttr"] == NONE and again["ttr_first"]["mean_s"] == 2050.25
     assert (again["open"], again["resolved"], again["reopenings"]) == (1, 0, 1)
     own.do(incident, "resolve", occurred_at=at(4000))
-    own.do(
-        incident, "correct", acknowledged_at=at(3500), triggered_at=at(3000)
-    )  # its first resolve was before that
-    negative = figures()
-    assert _duration(negative["ttr_first"]) == (1, -1000, -1000, -1000, -1000, 1)
-    assert (negative["tta"]["mean_s"], negative["ttr"]["mean_s"]) == (500, 1000)
+    after_its_first_resolve = {"triggered_at": at(3000), "acknowledged_at": at(3500)}
+    refused = own.http.post(f"/api/v1/incidents/{incident['id']}/correct", json=after_its_first_resolve)
+    assert refused_field(refused, "triggered_at")["status"] == 422
+    own.do(incident, "correct", acknowledged_at=at(500), triggered_at=at(0))
+    right = figures()
+    assert [right[name]["mean_s"] for name in ("tta", "ttr", "ttr_first")] == [500, 4000, 2000]
     own.do(incident, "severity", severity="low")
     assert [g["key"] for g in own.get("/analytics/summary", group_by="severity")["groups"]] == ["low"]
     assert figures()["response_target"] == {"met": 1, "breached": 0}
