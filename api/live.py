@@ -113,6 +113,9 @@ class Tail:
         self._subscribers.add(subscriber)
         try:
             sent = self.position if last is None else last
+            if sent > self.position:  # a client that is ahead of this process, or of a ledger that was restored
+                async with self._pool.connection() as connection:
+                    sent = min(sent, await _head(connection))
             yield f"retry: 1000\n: connected\nid: {sent}\n\n".encode()
             while not self._closing:
                 async with self._pool.connection() as connection:

@@ -1,7 +1,8 @@
 """Reads of incidents: list, detail, timeline, raw events."""
 
+import asyncio
 from datetime import datetime
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 import psycopg
@@ -14,7 +15,7 @@ from api.services import incident_number
 from api.shapes import PROBLEMS, IncidentPage, LedgerPage, TimelinePage, shows
 from api.views import Answer, Raw, from_cursor, incident_view, to_cursor
 from domain.errors import IncidentNotFound, InvalidField
-from domain.incident import Incident
+from domain.incident import Incident, fold
 from domain.words import CATEGORIES, SEVERITIES, STATUSES, rfc3339
 from projections import incidents, ledger, timeline
 
@@ -77,9 +78,13 @@ async def list_incidents(
 
 
 @router.get("/{id}", responses=shows(shapes.Incident))
-async def get_incident(read: R, id: str) -> Answer:
-    """One incident, by id or number."""
-    incident = await _find(read, id)
+async def get_incident(
+    read: R, id: str, as_of: Moment | None = None, clock: Literal["recorded", "occurred"] = "recorded"
+) -> Answer:
+    """One incident, by id or number; with `as_of` as it stood then, by what was recorded until that time (what was
+    known), or with `clock=occurred` by what had happened. 404 where there was none yet."""
+    then = moment("as_of", as_of)
+    incident = await (_find(read, id) if then is None else _as_of(read, id, then, clock))
     names = await read.services.directory.names({incident.assignee} if incident.assignee else set())
     return read.answer(incident_view(incident, names), {"ETag": f'"{incident.version}"'})
 
@@ -156,6 +161,20 @@ async def _find(read: Reading, id: str) -> Incident:
         incident = await incidents.find(connection, read.organization_id, key)
     if incident is None:
         raise IncidentNotFound("There is no such incident.")
+    return incident
+
+
+async def _as_of(read: Reading, id: str, then: datetime, clock: str) -> Incident:
+    """Folded from the ledger by the same rules as ever."""
+    incident_id = await read.services.incident_id(read.organization_id, id)
+    loaded = await asyncio.to_thread(read.services.store.load, [incident_id])
+    entries = loaded.streams.get(incident_id, [])
+    known = [e for e in entries if (e.recorded_at if clock == "recorded" else e.event.occurred_at) <= then]
+    of_here = all(entry.event.organization_id == read.organization_id for entry in entries)
+    if not known or known[0].version != 1 or not of_here:
+        raise IncidentNotFound("There was no such incident then.")
+    incident = fold(incident_id, (entry.event for entry in known))
+    assert incident is not None
     return incident
 
 

@@ -14,6 +14,7 @@ import pytest
 from given import ALICE, BOB, CAROL
 
 from commands import executor as executor_module
+from commands.batch import Pending
 from commands.event_store import LedgerRecorder
 from commands.executor import Executor
 from commands.ids import new_id
@@ -341,6 +342,33 @@ def test_a_merge_takes_the_alerts_along(executor: Executor, org: UUID) -> None:
     executor.execute(change(Resolve, org, two))
     assert executor.execute(trigger(org, dedup_key="k")).created
     assert executor.execute(trigger(org, dedup_key="l")).created
+
+
+def test_a_key_follows_two_merges_of_one_batch(executor: Executor, org: UUID) -> None:
+    one = executor.execute(trigger(org, dedup_key="k")).incident.id
+    two = executor.execute(trigger(org)).incident.id
+    three = executor.execute(trigger(org)).incident.id
+    merges = [change(Merge, org, one, into=two), change(Merge, org, two, into=three)]
+    batch = [Pending(merge, lambda _: None, attended=True) for merge in merges]
+
+    assert executor._batches.settle(batch) == []
+
+    assert [pending.result().incident.merged_into for pending in batch] == [two, three]
+    assert executor.execute(trigger(org, dedup_key="k")).incident.id == three
+    executor.execute(change(Resolve, org, three))
+    assert executor.execute(trigger(org, dedup_key="k")).created
+
+
+def test_repeated_all_clears_of_a_merged_incident_are_said_once(executor: Executor, org: UUID) -> None:
+    one = executor.execute(trigger(org, SENDER, dedup_key="k")).incident.id
+    two = executor.execute(trigger(org)).incident.id
+    executor.execute(change(Merge, org, one, into=two))
+    cleared = {"request": asked(org, SENDER), "incident_id": two, "dedup_key": "k", "summary": "over"}
+
+    said = executor.execute(ClearAlerts(**cleared)).incident
+
+    assert (said.status, said.version) == ("triggered", 3)
+    assert executor.execute(trigger(org, SENDER, dedup_key="k")).created, "the key is free again"
 
 
 def test_a_merge_into_what_is_over_frees_the_dedup_key(executor: Executor, org: UUID) -> None:
