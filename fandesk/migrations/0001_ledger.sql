@@ -121,6 +121,8 @@ declare
     numbers_of  uuid;
     numbers_known bigint;
     numbers_left bigint;
+    there       bigint;
+    before      bigint;
     appended    int := 0;
     at_event    int := 1;
     moment      timestamptz;
@@ -129,22 +131,39 @@ begin
 
     -- Events: is the place free, and is the one before it taken?
     if cardinality(e_command) > 0 then
-        select array_agg(old.state is not null order by new.i),
-               array_agg(old.state is distinct from new.state and not (
-                   -- but for the number it was given, the event that opened the incident is this one
-                   new.opens > 0 and substr(old.state, 1, new.opens - 1) = substr(new.state, 1, new.opens - 1)
-                   and substr(old.state, length(old.state) - length(new.state) + new.opens + 1)
-                     = substr(new.state, new.opens + 1)) and (old.state is not null or new.alone and not exists (
-                   select from ledger.events before
-                    where before.originator_id = new.stream and before.originator_version = new.version - 1))
-                   order by new.i),
-               array_agg(old.notification_id order by new.i), array_agg(old.recorded_at order by new.i)
-          into e_found, e_wrong, e_position, e_recorded
-          from (select i, e_stream[i] as stream, e_version[i] as version, e_state[i] as state,
-                       e_prior[i] = 0 and e_version[i] > 1 as alone, e_number[i] as opens
-                  from generate_subscripts(e_command, 1) i) new
-          left join ledger.events old
-            on old.originator_id = new.stream and old.originator_version = new.version;
+        select count(*) filter (where near.originator_version = e_version[i]),
+               count(*) filter (where near.originator_version < e_version[i] and e_prior[i] = 0)
+          into there, before
+          from generate_subscripts(e_command, 1) i
+          join ledger.events near
+            on near.originator_id = e_stream[i] and near.originator_version between e_version[i] - 1 and e_version[i];
+        for i in 1 .. cardinality(e_command) loop
+            if e_prior[i] = 0 and e_version[i] > 1 then
+                before := before - 1;
+            end if;
+        end loop;
+        if there > 0 or before <> 0 then
+            -- Somebody is in the way, or was here before: see where.
+            select array_agg(old.state is not null order by new.i),
+                   array_agg(old.state is distinct from new.state and not (
+                       -- but for the number it was given, the event that opened the incident is this one
+                       new.opens > 0 and substr(old.state, 1, new.opens - 1) = substr(new.state, 1, new.opens - 1)
+                       and substr(old.state, length(old.state) - length(new.state) + new.opens + 1)
+                         = substr(new.state, new.opens + 1)) and (old.state is not null or new.alone and not exists (
+                       select from ledger.events before
+                        where before.originator_id = new.stream and before.originator_version = new.version - 1))
+                       order by new.i),
+                   array_agg(old.notification_id order by new.i), array_agg(old.recorded_at order by new.i)
+              into e_found, e_wrong, e_position, e_recorded
+              from (select i, e_stream[i] as stream, e_version[i] as version, e_state[i] as state,
+                           e_prior[i] = 0 and e_version[i] > 1 as alone, e_number[i] as opens
+                      from generate_subscripts(e_command, 1) i) new
+              left join ledger.events old
+                on old.originator_id = new.stream and old.originator_version = new.version;
+        else
+            e_wrong := array_fill(false, array[cardinality(e_command)]);
+            e_found := e_wrong;
+        end if;
         for i in 1 .. cardinality(e_command) loop
             if e_wrong[i] or (e_prior[i] > 0 and outcomes[e_command[e_prior[i]]] <> 'appended') then
                 outcomes[e_command[i]] := 'version';
@@ -247,8 +266,7 @@ begin
              order by i
             returning notification_id, recorded_at
         )
-        select array_agg(notification_id order by notification_id), array_agg(recorded_at order by notification_id)
-          into positions, recorded from entry;
+        select array_agg(notification_id), array_agg(recorded_at) into positions, recorded from entry;
         for i in 1 .. cardinality(e_command) loop
             if outcomes[e_command[i]] = 'appended' and not written[e_command[i]] then
                 appended := appended + 1;
