@@ -23,6 +23,7 @@ from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError, migrate
 from fandesk.progress import Say, progress
 from fandesk.ready import is_ready
+from fandesk.sandbox_cli import whatsapp_sandbox
 from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
 from projections.rebuild import RebuildRefused, compare, rebuild
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(token_app, name="token")
+app.command()(whatsapp_sandbox)
 
 DEFAULT_DATA = Path("fandesk-data")
 APP_ROLE = "fandesk"

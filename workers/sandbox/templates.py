@@ -1,0 +1,54 @@
+"""The message templates that count as approved here."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+MAX_BODY = 1024
+"""Characters of a body with its parameters filled in, for a template that also has buttons."""
+
+HOLE = re.compile(r"\{\{(\d+)\}\}")
+
+
+@dataclass(frozen=True)
+class TemplateButton:
+    """url: only for kind `url`; its one parameter is put behind it."""
+
+    kind: Literal["quick_reply", "url"]
+    title: str
+    url: str = ""
+
+    @property
+    def name(self) -> str:
+        """As Meta's details call the kind."""
+        return "Url" if self.kind == "url" else "QuickReply"
+
+
+@dataclass(frozen=True)
+class Template:
+    """An approved template with positional parameters. category: as Meta bills it."""
+
+    name: str
+    language: str
+    body: str
+    buttons: tuple[TemplateButton, ...] = ()
+    category: str = "utility"
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters the body takes."""
+        return len(set(HOLE.findall(self.body)))
+
+    def filled(self, parameters: list[str]) -> str:
+        return HOLE.sub(lambda hole: parameters[int(hole[1]) - 1], self.body)
+
+
+def approved(name: str, language: str, link_base: str) -> tuple[Template, ...]:
+    """The alert under the given name, and the sample that every account of Meta's has."""
+    alert = Template(
+        name,
+        language,
+        "*{{1}}* incident {{2}}\n{{3}}\n{{4}}\nTap Acknowledge to take it on.",
+        (TemplateButton("quick_reply", "Acknowledge"), TemplateButton("url", "Open", link_base)),
+    )
+    return alert, Template("hello_world", "en_US", "This number works.")
