@@ -4,8 +4,6 @@ import json
 import logging
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -14,13 +12,13 @@ import psycopg
 import typer
 from pydantic import ValidationError
 
-from commands.event_store import LedgerRecorder
 from commands.importers import NotThisFormat
 from fandesk import compose, first_start
 from fandesk.account import EmbeddedPostgresError
-from fandesk.embedded import EmbeddedPostgres, borrowed
+from fandesk.embedded import EmbeddedPostgres
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
-from fandesk.migrate import MigrationError, migrate
+from fandesk.migrate import MigrationError
+from fandesk.place import DEFAULT_DATA, NoData, bring_up_to_date, config_of, database, is_external, ledger
 from fandesk.progress import Say, progress
 from fandesk.ready import is_ready
 from fandesk.sandbox_cli import whatsapp_sandbox
@@ -37,13 +35,6 @@ app = typer.Typer(
 token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(token_app, name="token")
 app.command()(whatsapp_sandbox)
-
-DEFAULT_DATA = Path("fandesk-data")
-APP_ROLE = "fandesk"
-
-
-class NoData(Exception):
-    """The data folder holds no database."""
 
 
 REFUSALS = (MigrationError, EmbeddedPostgresError, RebuildRefused, NotThisFormat, NothingToImportInto, NoData)
@@ -86,13 +77,13 @@ def main() -> None:
 def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
     """Run everything on this machine."""
     settings = Settings()
-    postgres = None if _is_external(settings, data) else EmbeddedPostgres(data or DEFAULT_DATA)
-    config = _config(settings, postgres, host, port)
+    postgres = None if is_external(settings, data) else EmbeddedPostgres(data or DEFAULT_DATA)
+    config = config_of(settings, postgres, host, port)
     _check_port(host, port)
     made: list[first_start.FirstStart] = []
 
     def prepare() -> None:
-        _migrate(config)
+        bring_up_to_date(config)
         token = settings.admin_token.get_secret_value() if settings.admin_token else None
         first = first_start.first_start(config.owner_dsn, settings.organization, token)
         compose.prepare_read_models(config)
@@ -125,22 +116,22 @@ def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
 @app.command()
 def api(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
     """Run the role api alone: HTTP."""
-    with _database(data, host, port) as config:
+    with database(data, host, port) as config:
         compose.run_api(config)
 
 
 @app.command()
 def project(data: Data = None) -> None:
     """Run the role project alone: the read models."""
-    with _database(data) as config:
+    with database(data) as config:
         compose.run_projector(config)
 
 
 @app.command(name="migrate")
 def migrate_command(data: Data = None, as_json: Json = False) -> None:
     """Bring the schema up to date. Safe to run twice, and from two processes at once."""
-    with _database(data, up_to_date=False) as config:
-        done = _migrate(config)
+    with database(data, up_to_date=False) as config:
+        done = bring_up_to_date(config)
         compose.prepare_read_models(config)
     _tell({"migrated": done}, as_json, f"{len(done)} migrations run." if done else "The schema is up to date.")
 
@@ -164,7 +155,7 @@ def rebuild_command(
     chosen = [known[name] for name in models] if models else list(known.values())
     names = [model.name for model in chosen]
     compose.tune()
-    with _database(data) as config, _store(config) as store:
+    with database(data) as config, ledger(config) as store:
         compose.prepare_read_models(config)
         with progress("Rebuilding " + ", ".join(names), quiet=as_json) as advance:
             if not check:
@@ -195,11 +186,11 @@ def import_command(
     if format not in FORMATS:
         raise typer.BadParameter(f"must be one of {', '.join(FORMATS)}", param_hint="FORMAT")
     compose.tune()
-    with _database(data) as config:
+    with database(data) as config:
         with progress(f"Importing {file.name} (bytes)", quiet=as_json) as advance:
             report = import_file(config, format, file, dry_run=dry_run, advance=advance)
         compose.prepare_read_models(config)
-        with _store(config) as store:
+        with ledger(config) as store:
             compose.catch_up(config, store)
     shown = {name: value for name, value in asdict(report).items() if name != "people"}
     _tell({**shown, "people": len(report.people)}, as_json, words(report))
@@ -209,8 +200,8 @@ def import_command(
 def dsn(data: Data = None) -> None:
     """Print the database's address, with the program's own rights."""
     settings = Settings()
-    postgres = None if _is_external(settings, data) else EmbeddedPostgres(data or DEFAULT_DATA)
-    typer.echo(_config(settings, postgres).dsn)
+    postgres = None if is_external(settings, data) else EmbeddedPostgres(data or DEFAULT_DATA)
+    typer.echo(config_of(settings, postgres).dsn)
 
 
 @token_app.command(name="create")
@@ -227,7 +218,7 @@ def token_create(
         raise typer.BadParameter("must not be blank", param_hint="PERSON")
     if role not in ("super_admin", "org_admin", "responder", "member"):
         raise typer.BadParameter("must be super_admin, org_admin, responder or member", param_hint="--role")
-    with _database(data) as config, psycopg.connect(config.dsn) as connection:
+    with database(data) as config, psycopg.connect(config.dsn) as connection:
         row = connection.execute("select id from access.organizations order by created_at limit 1").fetchone()
         if row is None:
             _refuse("There is no organisation yet: run `fandesk up` once.")
@@ -240,7 +231,7 @@ def doctor(data: Data = None, as_json: Json = False) -> None:
     """Look whether the installation is sound, and say what is not."""
     from fandesk.doctor import examine
 
-    with _database(data) as config:
+    with database(data) as config:
         findings = examine(config)
     words = "\n".join(f"{'ok ' if f.ok else 'BAD'} {f.what}" for f in findings)
     _tell({"findings": [f._asdict() for f in findings]}, as_json, words)
@@ -257,61 +248,6 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as problem:
             _refuse(f"Cannot listen on {host}:{port}: {problem.strerror}. Choose another with --port.")
-
-
-def _is_external(settings: Settings, data: Path | None) -> bool:
-    return settings.database_url is not None and data is None
-
-
-def _config(
-    settings: Settings, postgres: EmbeddedPostgres | None, host: str = "127.0.0.1", port: int = 8080
-) -> compose.Config:
-    public_url = (settings.public_url or f"http://{host}:{port}").rstrip("/")
-    if postgres is not None:
-        return compose.Config(postgres.dsn(), postgres.dsn("postgres"), APP_ROLE, public_url, host, port)
-    assert settings.database_url is not None
-    dsn = settings.database_url.get_secret_value()
-    owner = settings.migration_database_url
-    if owner is None:
-        return compose.Config(dsn, dsn, None, public_url, host, port)
-    role = str(psycopg.conninfo.conninfo_to_dict(dsn).get("user", APP_ROLE))
-    return compose.Config(dsn, owner.get_secret_value(), role, public_url, host, port)
-
-
-@contextmanager
-def _database(
-    data: Path | None, host: str = "127.0.0.1", port: int = 8080, *, up_to_date: bool = True
-) -> Iterator[compose.Config]:
-    """The database, running: an external one as it is, the embedded one started and migrated if need be.
-
-    Raises NoData where there is none in the folder and up_to_date asks for one.
-    """
-    settings = Settings()
-    if _is_external(settings, data):
-        yield _config(settings, None, host, port)
-        return
-    if up_to_date and not ((data or DEFAULT_DATA) / "postgres").exists():
-        raise NoData(
-            f"There is no database in {data or DEFAULT_DATA}: `fandesk up` or `fandesk migrate` makes one."
-        )
-    with borrowed(data or DEFAULT_DATA) as postgres:
-        config = _config(settings, postgres, host, port)
-        if up_to_date:
-            _migrate(config)
-        yield config
-
-
-@contextmanager
-def _store(config: compose.Config) -> Iterator[LedgerRecorder]:
-    store = compose.open_store(config.dsn)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-def _migrate(config: compose.Config) -> list[str]:
-    return migrate(config.owner_dsn, app_role=config.app_role)
 
 
 def _tell(result: object, as_json: bool, words: str) -> None:

@@ -1,0 +1,79 @@
+"""Where the data are: an external PostgreSQL, or the embedded one in a data folder, running or not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from commands.event_store import LedgerRecorder
+from fandesk import compose
+from fandesk.embedded import EmbeddedPostgres, borrowed
+from fandesk.migrate import migrate
+from fandesk.settings import Settings
+
+DEFAULT_DATA = Path("fandesk-data")
+APP_ROLE = "fandesk"
+
+
+class NoData(Exception):
+    """The data folder holds no database."""
+
+
+def is_external(settings: Settings, data: Path | None) -> bool:
+    """Whether FANDESK_DATABASE_URL says where the data are; `--data` goes before it."""
+    return settings.database_url is not None and data is None
+
+
+def config_of(
+    settings: Settings, postgres: EmbeddedPostgres | None, host: str = "127.0.0.1", port: int = 8080
+) -> compose.Config:
+    """What the roles need to know. postgres: the embedded one; None: the one that the settings name."""
+    public_url = (settings.public_url or f"http://{host}:{port}").rstrip("/")
+    if postgres is not None:
+        return compose.Config(postgres.dsn(), postgres.dsn("postgres"), APP_ROLE, public_url, host, port)
+    assert settings.database_url is not None
+    dsn = settings.database_url.get_secret_value()
+    owner = settings.migration_database_url
+    if owner is None:
+        return compose.Config(dsn, dsn, None, public_url, host, port)
+    role = str(psycopg.conninfo.conninfo_to_dict(dsn).get("user", APP_ROLE))
+    return compose.Config(dsn, owner.get_secret_value(), role, public_url, host, port)
+
+
+@contextmanager
+def database(
+    data: Path | None, host: str = "127.0.0.1", port: int = 8080, *, up_to_date: bool = True
+) -> Iterator[compose.Config]:
+    """The database, running: an external one as it is, the embedded one started and migrated if need be.
+
+    Raises NoData where there is none in the folder and up_to_date asks for one.
+    """
+    settings = Settings()
+    if is_external(settings, data):
+        yield config_of(settings, None, host, port)
+        return
+    if up_to_date and not ((data or DEFAULT_DATA) / "postgres").exists():
+        raise NoData(
+            f"There is no database in {data or DEFAULT_DATA}: `fandesk up` or `fandesk migrate` makes one."
+        )
+    with borrowed(data or DEFAULT_DATA) as postgres:
+        config = config_of(settings, postgres, host, port)
+        if up_to_date:
+            bring_up_to_date(config)
+        yield config
+
+
+@contextmanager
+def ledger(config: compose.Config) -> Iterator[LedgerRecorder]:
+    """The ledger, closed afterwards."""
+    store = compose.open_store(config.dsn)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def bring_up_to_date(config: compose.Config) -> list[str]:
+    """Run the migrations that are missing; their names."""
+    return migrate(config.owner_dsn, app_role=config.app_role)
