@@ -46,11 +46,6 @@ def decode(topic: str, state: bytes) -> IncidentEvent:
     return _upcast(topic, json.loads(state))
 
 
-def event_type(topic: str) -> str:
-    """The event's name, without its schema version."""
-    return topic.partition("/")[0]
-
-
 def _upcast(topic: str, payload: dict[str, Any]) -> IncidentEvent:
     name, _, version = topic.partition("/")
     kind = _TYPES.get(name)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection, Cursor, sql
@@ -74,7 +74,6 @@ class Incidents:
 _ROWS = FoldedTable("incidents", Incident, Incident.opened, key="id")
 
 Sort = Literal["-triggered_at", "triggered_at", "-number", "number", "severity"]
-SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 
 _ORDER: Final[dict[Sort, tuple[tuple[str, bool], ...]]] = {
     "-triggered_at": (("triggered_at", True), ("id", True)),

@@ -150,7 +150,3 @@ def test_older_versions_are_brought_up_to_the_present_one_step_by_step(monkeypat
     assert codec.encode(event) == ("UpdatePosted/3", at_version_3)
     with pytest.raises(codec.UnknownEvent):
         codec.decode("UpdatePosted/4", at_version_3)
-
-
-def test_the_name_of_an_event_is_its_topic_without_the_version() -> None:
-    assert codec.event_type("UpdatePosted/12") == "UpdatePosted"
