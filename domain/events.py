@@ -172,6 +172,33 @@ class PostmortemStarted(Event):
     """What was learned is being written down."""
 
 
+class AlertStep(Event):
+    """What became of one alert to one recipient. `channel` is `whatsapp` or the kind of a fallback channel."""
+
+    delivery_id: UUID
+    recipient_id: UUID
+    channel: str
+    attempt: int
+
+
+class AlertSent(AlertStep):
+    """The channel's provider has taken it."""
+
+
+class AlertDelivered(AlertStep):
+    """It is on the recipient's device."""
+
+
+class AlertRead(AlertStep):
+    """The recipient has opened it."""
+
+
+class AlertFailed(AlertStep):
+    """It could not be delivered, and is not tried again on this channel."""
+
+    reason: str
+
+
 IncidentEvent: TypeAlias = (
     IncidentTriggered
     | IncidentAcknowledged
@@ -189,5 +216,9 @@ IncidentEvent: TypeAlias = (
     | IncidentAbsorbed
     | DetailsCorrected
     | PostmortemStarted
+    | AlertSent
+    | AlertDelivered
+    | AlertRead
+    | AlertFailed
 )
 """Every event an incident's stream may hold: a closed union, matched exhaustively."""

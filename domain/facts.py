@@ -98,6 +98,10 @@ class IncidentFacts:
                 | e.AlertReceived()
                 | e.IncidentEscalated()
                 | e.IncidentAbsorbed()
+                | e.AlertSent()
+                | e.AlertDelivered()
+                | e.AlertRead()
+                | e.AlertFailed()
             ):
                 pass
             case _:

@@ -27,3 +27,36 @@ class Settings(BaseSettings):
     """On first start only: the first organisation's name."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+
+    secret_key: SecretStr | None = None
+    """Encrypts what has to be kept and read again, as are recipients' fallback addresses. Unset: a file in the data
+    folder is used; without a data folder such things are refused."""
+
+    kafka_bootstrap: str | None = None
+    """Addresses of Kafka brokers, HOST:PORT with commas between. Unset: consumers read the ledger directly."""
+
+    kafka_topic: str = "fandesk.incident-events"
+
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+
+    kafka_username: str | None = None
+
+    kafka_password: SecretStr | None = None
+
+    whatsapp_base_url: str = "https://graph.facebook.com/v24.0"
+    """Meta's Graph API with its version; the sandbox's is http://127.0.0.1:8090/v24.0."""
+
+    whatsapp_phone_number_id: str | None = None
+
+    whatsapp_token: SecretStr | None = None
+
+    whatsapp_app_secret: SecretStr | None = None
+    """Signs Meta's webhooks. Unset: none are taken."""
+
+    whatsapp_verify_token: SecretStr | None = None
+
+    whatsapp_template: str = "incident_alert"
+
+    whatsapp_template_language: str = "en_US"

@@ -59,12 +59,24 @@ def tell(event: e.IncidentEvent) -> Told:
             return Told("Corrected: " + ", ".join(_corrected(event)), event.reason)
         case e.PostmortemStarted():
             return Told("Postmortem started")
+        case e.AlertSent():
+            return Told(f"Alert sent to {{person}} {_on(event)}", None, event.recipient_id)
+        case e.AlertDelivered():
+            return Told(f"Alert delivered to {{person}} {_on(event)}", None, event.recipient_id)
+        case e.AlertRead():
+            return Told(f"Alert read by {{person}} {_on(event)}", None, event.recipient_id)
+        case e.AlertFailed():
+            return Told(f"{{person}} was not reached {_on(event)}", event.reason, event.recipient_id)
         case _:
             assert_never(event)
 
 
 def _alerts(count: int) -> str:
     return "1 further alert received" if count == 1 else f"{count} further alerts received"
+
+
+def _on(event: e.AlertStep) -> str:
+    return "on WhatsApp" if event.channel == "whatsapp" else f"by {event.channel}"
 
 
 def _corrected(event: e.DetailsCorrected) -> list[str]:

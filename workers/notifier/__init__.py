@@ -1,0 +1,1 @@
+"""The notifier: alerts people, and takes what they answer."""
