@@ -16,7 +16,7 @@ from api.problems import Forbidden, Unauthorized
 from api.services import Services
 from api.views import Answer, incident_view
 from commands.ids import new_id
-from commands.incident import Idempotency, IncidentCommand
+from commands.incident import OWN_KEYS, Idempotency, IncidentCommand
 from domain.decisions import Request as CommandRequest
 from domain.errors import InvalidField
 from domain.events import Actor
@@ -114,6 +114,8 @@ async def call(request: Request) -> Call:
     key = request.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= LONGEST_KEY:
         raise InvalidField("idempotency-key", f"Must have 1 to {LONGEST_KEY} characters.")
+    if key is not None and key.startswith(OWN_KEYS):
+        raise InvalidField("idempotency-key", f"Must not begin with {OWN_KEYS}: those are the program's own.")
     if_match = _version(request.headers.get("if-match"))
     return Call(request, await services(request), found, key, if_match)
 

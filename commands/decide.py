@@ -19,6 +19,7 @@ from commands.incident import (
     Investigate,
     Merge,
     PostUpdate,
+    RecordAlert,
     Reopen,
     Resolve,
     Trigger,
@@ -118,6 +119,16 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
                 alerts=distinct(alert for row in command.waiting for alert in row.alerts),
             )
             return Draft(incident.id, {incident.id: events}, Append(folds=[row.id for row in command.waiting]))
+        case RecordAlert():
+            events = decisions.record_alert(
+                request,
+                outcome=command.outcome,
+                delivery_id=command.delivery_id,
+                recipient_id=command.recipient_id,
+                channel=command.channel,
+                attempt=command.attempt,
+                reason=command.reason,
+            )
         case _:
             assert_never(command)
     return Draft(id, {id: events})

@@ -8,7 +8,10 @@ from uuid import UUID
 from commands.append import Key, Waiting
 from domain import events as e
 from domain.decisions import Request
-from domain.words import Category, Severity
+from domain.words import AlertOutcome, Category, Severity
+
+OWN_KEYS = "fandesk:"
+"""What the program's own idempotency keys begin with; no sender's may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,18 @@ class FoldAlerts(Command):
     waiting: tuple[Waiting, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAlert(Command):
+    """Tell what became of an alert to one recipient."""
+
+    outcome: AlertOutcome
+    delivery_id: UUID
+    recipient_id: UUID
+    channel: str
+    attempt: int
+    reason: str = ""
+
+
 IncidentCommand: TypeAlias = (
     Trigger
     | Acknowledge
@@ -165,6 +180,7 @@ IncidentCommand: TypeAlias = (
     | Correct
     | ClearAlerts
     | FoldAlerts
+    | RecordAlert
 )
 
 

@@ -80,6 +80,18 @@ class BatchWorkspace:
         assert incident is not None
         return incident, stream[-1].position
 
+    def only_told_of_alerts_since(self, incident_id: UUID, version: int | None) -> bool:
+        """Whether all that was recorded after `version` is what became of alerts. Who saw that version has seen
+        the incident as it stands: a message that arrives on a phone must not refuse what a person does."""
+        later = self._loaded.streams.get(incident_id, [])[version or 0 :]
+        incident = self._incidents.get(incident_id)
+        return (
+            bool(later)
+            and incident is not None
+            and later[-1].version == incident.version
+            and all(isinstance(entry.event, e.ALERT_STEPS) for entry in later)
+        )
+
     def position(self, incident_id: UUID) -> int:
         """The position of the last event that is known of an incident, 0 if none is."""
         stream = self._loaded.streams.get(incident_id)

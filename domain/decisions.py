@@ -13,7 +13,7 @@ from uuid import UUID
 from domain import events as e
 from domain.errors import InvalidField, NotAllowedNow
 from domain.incident import Incident
-from domain.words import Category, Severity, Status
+from domain.words import AlertOutcome, Category, Severity, Status
 
 Events = tuple[e.IncidentEvent, ...]
 
@@ -186,6 +186,31 @@ def receive_alerts(
     """Count further alerts that arrived for it while it was open, also where it has been closed since."""
     count = sum(alert.count for alert in alerts)
     return (e.AlertReceived(**request.meta(), count=count, first_at=first_at, last_at=last_at, alerts=alerts),)
+
+
+def record_alert(
+    request: Request,
+    *,
+    outcome: AlertOutcome,
+    delivery_id: UUID,
+    recipient_id: UUID,
+    channel: str,
+    attempt: int,
+    reason: str = "",
+) -> Events:
+    """Tell what became of an alert, in any status of the incident: it is so, whatever was decided meanwhile."""
+    step = {"delivery_id": delivery_id, "recipient_id": recipient_id, "channel": channel, "attempt": attempt}
+    kind: type[e.AlertStep]
+    match outcome:
+        case "sent":
+            kind = e.AlertSent
+        case "delivered":
+            kind = e.AlertDelivered
+        case "read":
+            kind = e.AlertRead
+        case "failed":
+            kind, step["reason"] = e.AlertFailed, reason
+    return (kind.model_validate({**request.meta(), **step}),)
 
 
 def merge(incident: Incident, into: Incident, request: Request) -> tuple[Events, Events]:

@@ -199,6 +199,9 @@ class AlertFailed(AlertStep):
     reason: str
 
 
+ALERT_STEPS = (AlertSent, AlertDelivered, AlertRead, AlertFailed)
+"""They tell of a delivery, and change nothing about the incident itself."""
+
 IncidentEvent: TypeAlias = (
     IncidentTriggered
     | IncidentAcknowledged

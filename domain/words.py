@@ -9,6 +9,8 @@ Severity = Literal["critical", "high", "medium", "low"]
 Category = Literal["outage", "security", "performance", "bug", "infrastructure", "data"]
 Status = Literal["triggered", "acknowledged", "investigating", "resolved", "postmortem"]
 
+AlertOutcome = Literal["sent", "delivered", "read", "failed"]
+
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     secret_key: SecretStr | None = None
-    """Encrypts what has to be kept and read again, as are recipients' fallback addresses. Unset: a file in the data
+    """Encrypts what has to be kept and read again, as are fallback addresses. Unset: a file in the data
     folder is used; without a data folder such things are refused."""
 
     kafka_bootstrap: str | None = None

@@ -23,6 +23,12 @@ CAROL = e.Actor(kind="person", id=UUID(int=0xC))
 PROMETHEUS = e.Actor(kind="integration", id=UUID(int=0xD))
 
 
+STEP: dict[str, Any] = {
+    "delivery_id": UUID(int=0xF1), "recipient_id": UUID(int=0xF2), "channel": "whatsapp", "attempt": 2,
+}  # fmt: skip
+"""The second attempt to alert somebody."""
+
+
 def at(minutes: float) -> datetime:
     """So many minutes after the incident was triggered."""
     return T0 + timedelta(minutes=minutes)

@@ -17,7 +17,8 @@ from domain.words import CATEGORIES, SEVERITIES
 
 COMMANDS = (
     "acknowledge", "investigate", "resolve", "reopen", "postmortem", "update", "severity", "category", "responder",
-    "team", "alerts", "merge", "correct words", "correct trigger", "correct acknowledgement", "correct resolve",
+    "team", "alerts", "told", "merge", "correct words", "correct trigger", "correct acknowledgement",
+    "correct resolve",
 )  # fmt: skip
 OFTEN = ("resolve", "resolve", "resolve", "reopen", "reopen", "correct resolve")
 """Tried more often: most of what can go wrong does so in those that are reopened."""
@@ -133,6 +134,10 @@ class Histories:
                 seen = (e.AlertSeen(fingerprint="f", summary="F", count=pick + 1),)
                 at = request.at
                 events = d.receive_alerts(incident, request, first_at=at, last_at=at, alerts=seen)
+            case "told":
+                outcome = ("sent", "delivered", "read", "failed")[pick % 4]
+                step_of = {"delivery_id": id, "recipient_id": id, "channel": "whatsapp", "attempt": 1}
+                events = d.record_alert(now, outcome=outcome, **step_of)
             case "merge":
                 into = self.incidents.get(self.ids[pick % len(self.ids)])
                 if into is None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 from given import (
     OTHER,
+    STEP,
     acknowledged,
     at,
     corrected,
@@ -129,6 +130,10 @@ def test_events_give_these_facts(name: str) -> None:
         (e.IncidentAbsorbed(**meta(1), merged_id=OTHER, merged_number=8, alert_count=4), {"alert_count": 4}),
         (e.UpdatePosted(**meta(1), body="B"), {}),
         (e.IncidentEscalated(**meta(1), step=1), {}),
+        (e.AlertSent(**meta(1), **STEP), {}),
+        (e.AlertDelivered(**meta(1), **STEP), {}),
+        (e.AlertRead(**meta(1), **STEP), {}),
+        (e.AlertFailed(**meta(1), **STEP, reason="R"), {}),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 import pytest
-from given import ALICE, OTHER, PROMETHEUS, at, meta, triggered
+from given import ALICE, OTHER, PROMETHEUS, STEP, at, meta, triggered
 
 from commands import codec
 from domain import events as e
@@ -57,6 +57,10 @@ EVENTS: list[e.IncidentEvent] = [
         resolved_at=at(0.000001), reason="Clock",
     ),
     e.PostmortemStarted(**meta(14)),
+    e.AlertSent(**meta(15, SYSTEM), **STEP),
+    e.AlertDelivered(**meta(16, SYSTEM), **STEP),
+    e.AlertRead(**meta(17, SYSTEM), **STEP),
+    e.AlertFailed(**meta(18, SYSTEM), **STEP, reason="The number is not on WhatsApp."),
 ]  # fmt: skip
 """What the golden files of the present schema versions say, in their order: least and most of each type."""
 

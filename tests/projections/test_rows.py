@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from given import ALICE, BOB, CAROL, OTHER, PROMETHEUS, at, meta, triggered
+from given import ALICE, BOB, CAROL, OTHER, PROMETHEUS, STEP, at, meta, triggered
 
 from domain import events as e
 from domain.incident import Incident, fold
@@ -88,6 +88,10 @@ CASES: dict[str, tuple[tuple[e.IncidentEvent, ...], dict[str, Any]]] = {
         (RESOLVED, e.PostmortemStarted(**meta(30, BOB))),
         {"status": "postmortem", "first_resolved_at": at(20), "resolved_at": at(20), **by(BOB, 30)},
     ),
+    "AlertSent": ((e.AlertSent(**meta(1), **STEP),), {}),
+    "AlertDelivered": ((e.AlertDelivered(**meta(1), **STEP),), {}),
+    "AlertRead": ((e.AlertRead(**meta(1), **STEP),), {}),
+    "AlertFailed": ((e.AlertFailed(**meta(1), **STEP, reason="R"),), {}),
 }  # fmt: skip
 
 
@@ -188,6 +192,22 @@ TOLD: dict[str, tuple[e.IncidentEvent, tuple[Any, ...]]] = {
         ("Corrected: title, labels, resolved", "R", None),
     ),
     "postmortem": (e.PostmortemStarted(**meta(1)), ("Postmortem started", None, None)),
+    "sent": (
+        e.AlertSent(**meta(1), **STEP), ("Alert sent to {person} on WhatsApp", None, STEP["recipient_id"])
+    ),
+    "delivered": (
+        e.AlertDelivered(**meta(1), **STEP),
+        ("Alert delivered to {person} on WhatsApp", None, STEP["recipient_id"]),
+    ),
+    "read": (e.AlertRead(**meta(1), **STEP), ("Alert read by {person} on WhatsApp", None, STEP["recipient_id"])),
+    "not reached": (
+        e.AlertFailed(**meta(1), **STEP, reason="R"),
+        ("{person} was not reached on WhatsApp", "R", STEP["recipient_id"]),
+    ),
+    "not reached by mail": (
+        e.AlertFailed(**meta(1), **{**STEP, "channel": "mailto"}, reason="R"),
+        ("{person} was not reached by mailto", "R", STEP["recipient_id"]),
+    ),
 }  # fmt: skip
 
 
