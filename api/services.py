@@ -10,7 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 from api.directory import Directory
 from api.live import Tail
 from commands.append import Key
-from commands.batch import Outcome, OutcomeUnknown, Pending
+from commands.batch import Outcome
 from commands.event_store import LedgerRecorder
 from commands.executor import Executor
 from commands.incident import IncidentCommand
@@ -36,25 +36,7 @@ class Services:
 
     async def run(self, command: IncidentCommand) -> Outcome:
         """Run a command. Raises its Refusal, OutcomeUnknown when no answer comes in time."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Pending] = loop.create_future()
-
-        def settle(pending: Pending) -> None:
-            if not done.done():
-                done.set_result(pending)
-
-        def wake(pending: Pending) -> None:
-            loop.call_soon_threadsafe(settle, pending)
-
-        self.executor.submit(command, wake)
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                outcome = (await done).result()
-        except TimeoutError:
-            raise OutcomeUnknown(
-                "No answer from the database in time. It may have been recorded: send it again with the same"
-                " Idempotency-Key."
-            ) from None
+        outcome = await self.executor.run(command, within_s=ANSWER_WITHIN_S)
         self.written = max(self.written, outcome.position)
         return outcome
 

@@ -4,13 +4,15 @@ A batch is one round trip to load what its commands need, the decisions in the o
 trip to append, with one commit. Under load many commands share that cost; alone, a command waits for nobody.
 """
 
+import asyncio
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from uuid import UUID
 
-from commands.batch import Batches, Outcome, Pending
+from commands.batch import Batches, Outcome, OutcomeUnknown, Pending
 from commands.event_store import LedgerRecorder
 from commands.incident import IncidentCommand
 from domain.errors import Overloaded
@@ -59,6 +61,29 @@ class Executor:
         if self._join(pending):
             self._hand_over(pending)
         return pending
+
+    async def run(self, command: IncidentCommand, *, within_s: float) -> Outcome:
+        """Run one command from an event loop. Raises its Refusal, OutcomeUnknown when no answer comes in time."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Pending] = loop.create_future()
+
+        def settle(pending: Pending) -> None:
+            if not done.done():
+                done.set_result(pending)
+
+        def wake(pending: Pending) -> None:
+            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(settle, pending)
+
+        self.submit(command, wake)
+        try:
+            async with asyncio.timeout(within_s):
+                return (await done).result()
+        except TimeoutError:
+            raise OutcomeUnknown(
+                "No answer from the database in time. It may have been recorded: send it again with the same"
+                " Idempotency-Key."
+            ) from None
 
     def waiting(self) -> int:
         """How many commands wait."""

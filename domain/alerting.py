@@ -1,0 +1,64 @@
+"""When people are alerted, when that ends, and how a delivery may go on: rules without a clock or a network."""
+
+from typing import Final, Literal
+
+from domain import events as e
+from domain.words import SEVERITIES, Severity
+
+DeliveryState = Literal[
+    "queued", "sending", "sent", "delivered", "read", "failed", "unknown", "not_configured", "cancelled"
+]
+
+ALERTED: Final[frozenset[Severity]] = frozenset(("critical", "high"))
+"""An incident of these wakes people; others are looked at when somebody has time."""
+
+MAY_BECOME: Final[dict[DeliveryState, frozenset[DeliveryState]]] = {
+    "queued": frozenset(("sending", "cancelled")),
+    "sending": frozenset(("sent", "delivered", "read", "failed", "unknown")),
+    "unknown": frozenset(("sent", "delivered", "read", "failed")),
+    "sent": frozenset(("delivered", "read", "failed")),
+    "delivered": frozenset(("read",)),
+    "read": frozenset(),
+    "failed": frozenset(),
+    "not_configured": frozenset(),
+    "cancelled": frozenset(),
+}
+"""A delivery's state only goes forward. `unknown`: it may or may not have left, nobody has told us yet."""
+
+STOPS: Final = (e.IncidentAcknowledged, e.InvestigationStarted, e.IncidentResolved, e.IncidentMerged)
+"""After one of these nobody needs to be woken any more."""
+
+RESEND_UNKNOWN_AFTER_S: Final[dict[Severity, float]] = {"critical": 30.0, "high": 60.0}
+"""How long it may stay unknown whether an alert arrived before it is sent again: a duplicate beats silence."""
+
+
+def may_become(now: DeliveryState, then: DeliveryState) -> bool:
+    """Whether a delivery in the one state may go on to the other."""
+    return then in MAY_BECOME[now]
+
+
+def calls_for(event: e.IncidentEvent) -> Severity | None:
+    """The severity that people have to be alerted of because of this event, None where nobody has to be.
+
+    That is an incident triggered as critical or high, or raised to one of them. What the system itself writes
+    down is history that was taken over from elsewhere: it wakes nobody.
+    """
+    if event.actor.kind == "system":
+        return None
+    match event:
+        case e.IncidentTriggered(severity=severity) if severity in ALERTED:
+            return severity
+        case e.SeverityChanged(severity=severity, previous=previous) if severity in ALERTED:
+            return severity if _rank(severity) < _rank(previous) else None
+    return None
+
+
+def ends_alerting(event: e.IncidentEvent) -> bool:
+    """Whether what has not left yet need not leave any more."""
+    if isinstance(event, e.SeverityChanged):
+        return event.severity not in ALERTED
+    return isinstance(event, STOPS)
+
+
+def _rank(severity: Severity) -> int:
+    return SEVERITIES.index(severity)

@@ -1,0 +1,208 @@
+"""Sends what is due: claims rows, lets the messages go, and writes down what became of them."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from commands.vault import Vault
+from workers.notifier import messages, outbox
+from workers.notifier.cloud_api import CloudApi
+from workers.notifier.fallback import send_fallback
+from workers.notifier.limits import Limits
+from workers.notifier.outbox import Delivery, Failure, Waiting
+from workers.notifier.verdicts import Verdict, backoff_s
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 100
+PER_PERSON = 45
+LOOK_EVERY_S = 1.0
+"""How often what has become overdue is looked for; what is new wakes the sender at once."""
+
+REMEMBER_S = 300.0
+FALLBACK_TRIES = 6
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+
+_DICE = random.Random()
+
+
+class Sender:
+    """cloud: None where WhatsApp is not configured; vault: None where there is no secret key.
+
+    moved: called after a delivery's state has changed, so that others look.
+    """
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[psycopg.AsyncConnection[object]],
+        cloud: CloudApi | None,
+        vault: Vault | None,
+        public_url: str,
+        moved: Callable[[], None],
+    ) -> None:
+        self._pool = pool
+        self._cloud = cloud
+        self._vault = vault
+        self._public_url = public_url
+        self._moved = moved
+        self._limits = Limits()
+        self._wanted = asyncio.Event()
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+
+    def wake(self) -> None:
+        """Something may be due. From the event loop's own thread."""
+        self._wanted.set()
+
+    async def begin(self) -> None:
+        """Take over from a sender that is gone: what it was sending is unknown, what it sent counts for rates."""
+        async with self._pool.connection() as connection:
+            await outbox.recover(connection, self._tasks)
+            recent = await outbox.recently_sent(connection, REMEMBER_S)
+        self._limits = Limits()
+        age = time.time() - time.monotonic()
+        self._limits.replay((number, at.timestamp() - age) for number, at in recent)
+
+    async def run(self) -> None:
+        """Send until cancelled; messages in flight are left to `finish`. Raises what says that the database is
+        away: begin again then."""
+        while True:
+            self._wanted.clear()
+            async with self._pool.connection() as connection:
+                await outbox.resend_unknown(connection)
+                pause = await self._send_due(connection)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), min(pause, LOOK_EVERY_S))
+
+    async def finish(self, within_s: float) -> None:
+        """Wait for the messages in flight; what has no answer by then is unknown after the next start."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=within_s)
+
+    async def _send_due(self, connection: outbox.Connection) -> float:
+        """Send what may go now; seconds until more may."""
+        free = IN_FLIGHT - len(self._tasks)
+        if free <= 0:
+            return LOOK_EVERY_S  # whatever ends wakes us
+        waiting = await outbox.due(connection, per_person=PER_PERSON, limit=5000)
+        chosen, pause = self._choose(waiting, free)
+        if chosen:
+            for delivery in await outbox.claim(connection, chosen):
+                self._start(delivery)
+            self._moved()
+            return 0.0
+        following = await outbox.next_due_in_s(connection)
+        return min(pause, LOOK_EVERY_S if following is None else following)
+
+    def _choose(self, waiting: list[Waiting], free: int) -> tuple[list[UUID], float]:
+        """Those that WhatsApp's rates let go now, and how many seconds the first of the others has to wait."""
+        chosen: list[UUID] = []
+        pause = LOOK_EVERY_S
+        for each in waiting:
+            if len(chosen) == free:
+                break
+            now = time.monotonic()
+            wait_s = self._limits.may_send(each.whatsapp, now) if each.channel == "whatsapp" else 0.0
+            if wait_s > 0:
+                pause = min(pause, wait_s)
+                continue
+            if each.channel == "whatsapp":
+                self._limits.count(each.whatsapp, now)
+            chosen.append(each.id)
+        return chosen, pause
+
+    def _start(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._send(delivery))
+        self._tasks[delivery.id] = task
+        task.add_done_callback(lambda _: self._ended(delivery.id))
+
+    def _ended(self, id: UUID) -> None:
+        del self._tasks[id]
+        self._wanted.set()
+        self._moved()
+
+    async def _send(self, delivery: Delivery) -> None:
+        try:
+            if delivery.channel == "whatsapp":
+                record = await self._by_whatsapp(delivery)
+            else:
+                record = await self._otherwise(delivery)
+        except Exception as problem:
+            log.exception("delivery %s could not be sent", delivery.id)
+            record = _failing(delivery, Failure(f"The program failed: {type(problem).__name__}"))
+        await self._insist(record)
+
+    async def _insist(self, record: "Record") -> None:
+        """Write down what became of it, however long the database is away: nobody else knows."""
+        pause = 0.05
+        while True:
+            try:
+                async with self._pool.connection() as connection:
+                    await record(connection)
+                return
+            except AWAY as problem:
+                log.debug("what became of a message waits for the database: %s", problem)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    async def _by_whatsapp(self, delivery: Delivery) -> "Record":
+        if self._cloud is None:
+            return _failing(delivery, Failure("WhatsApp is not set up here any more."))
+        content = self._content(delivery)
+        answer = await self._cloud.send(delivery.whatsapp, content, callback_data=str(delivery.id))
+        if answer.outcome == "taken":
+            return lambda connection: outbox.sent(connection, delivery, answer.wamid, answer.wa_id)
+        if answer.outcome == "unknown":
+            return lambda connection: outbox.unknown(connection, delivery, answer.reason)
+        if answer.code == 131056:
+            self._limits.refused(delivery.whatsapp, time.monotonic())
+        return _failing(delivery, after_refusal(answer.reason, answer.code, answer.verdict, delivery.attempt))
+
+    def _content(self, delivery: Delivery) -> messages.Content:
+        content = delivery.content
+        if delivery.kind == "reply":
+            if content.get("buttons"):
+                return messages.buttons(content["text"], [(each[0], each[1]) for each in content["buttons"]])
+            return messages.text(content["text"])
+        assert self._cloud is not None
+        return messages.alert(
+            self._cloud.settings.template,
+            self._cloud.settings.template_language,
+            severity=str(delivery.severity),
+            number=int(content["number"]),
+            title=str(content["title"]),
+            incident_id=str(delivery.incident_id),
+            link=self._link(delivery),
+        )
+
+    async def _otherwise(self, delivery: Delivery) -> "Record":
+        if self._vault is None or delivery.fallback is None:
+            return _failing(delivery, Failure("The address of this channel cannot be read: see FANDESK_SECRET_KEY."))
+        title = f"{str(delivery.severity).upper()} INC-{delivery.content['number']}: {delivery.content['title']}"
+        why = await send_fallback(self._vault.decrypt(bytes(delivery.fallback)), title, self._link(delivery))
+        if why is None:
+            return lambda connection: outbox.sent(connection, delivery, None, None)
+        retry_s = backoff_s("busy", delivery.attempt, _DICE) if delivery.attempt < FALLBACK_TRIES else None
+        return _failing(delivery, Failure(why, None, retry_s, hurry=False))
+
+    def _link(self, delivery: Delivery) -> str:
+        return f"{self._public_url}/incidents/INC-{delivery.content['number']}"
+
+
+Record = Callable[[outbox.Connection], Awaitable[object]]
+
+
+def after_refusal(reason: str, code: int | None, verdict: Verdict, attempt: int) -> Failure:
+    """What follows from WhatsApp's refusal of an attempt."""
+    retry_s = None if verdict == "never" else backoff_s(verdict, attempt, _DICE, code=code)
+    return Failure(reason, code, retry_s, hurry=verdict != "busy")
+
+
+def _failing(delivery: Delivery, failure: Failure) -> Record:
+    return lambda connection: outbox.failed(connection, delivery.id, failure)
