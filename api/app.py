@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import analytics, commands, health, intake, openapi, problems, reads, stream
+from api import analytics, commands, health, intake, openapi, problems, reads, recipients, stream
 from api.services import Services
 
 MAX_BODY = 1024 * 1024
@@ -35,8 +35,8 @@ def create_app(open_services: Callable[[], AsyncIterator[Services]], version: st
         redoc_url=None,
         strict_content_type=False,
     )
-    for router in (commands.router, reads.router, analytics.router, stream.router, intake.router, health.router):
-        app.include_router(router)
+    for part in (commands, reads, analytics, recipients, stream, intake, health):
+        app.include_router(part.router)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     problems.install(app)
     app.add_middleware(BodyLimit)

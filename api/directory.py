@@ -13,6 +13,9 @@ from domain.words import Category, Severity
 REMEMBER_S = 1.0
 """How long a token that was revoked may still work."""
 
+REMEMBER_NAMES_S = 10.0
+"""How long a name may still be shown after another process changed it."""
+
 
 class Caller(NamedTuple):
     """The person who asks, and the role in the organisation."""
@@ -49,7 +52,7 @@ class Directory:
     def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
         self._pool = pool
         self._seen: dict[tuple[str, bytes], tuple[float, Any]] = {}
-        self._names: dict[UUID, str] = {}
+        self._names: dict[UUID, tuple[float, str]] = {}
 
     async def caller(self, token: str) -> Caller | None:
         """Whose token this is."""
@@ -67,16 +70,30 @@ class Directory:
         async with self._pool.connection() as connection:
             return await (await connection.execute(query, (organization_id, person_id))).fetchone() is not None
 
+    async def role(self, organization_id: UUID, person_id: UUID) -> str | None:
+        """A person's role; None where the organisation has no such person."""
+        query = "select role from access.people where organization_id = %s and id = %s"
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(query, (organization_id, person_id))).fetchone()
+        return row[0] if row else None
+
     async def names(self, ids: set[UUID]) -> dict[UUID, str]:
-        """The names of people and integrations; those unknown or erased are left out."""
-        missing = [id for id in ids if id not in self._names]
+        """The names of people, integrations and recipients; those unknown or erased are left out."""
+        now = time.monotonic()
+        known = {id: seen[1] for id in ids if (seen := self._names.get(id)) is not None and seen[0] >= now}
+        missing = [id for id in ids if id not in known]
         if missing:
             async with self._pool.connection() as connection:
-                rows = await (await connection.execute(_NAMES, (missing, missing))).fetchall()
+                rows = await (await connection.execute(_NAMES, {"ids": missing})).fetchall()
             if len(self._names) > 10_000:
                 self._names.clear()
-            self._names.update(rows)
-        return {id: self._names[id] for id in ids if id in self._names}
+            self._names.update({id: (now + REMEMBER_NAMES_S, name) for id, name in rows})
+            known.update(rows)
+        return known
+
+    def forget_name(self, id: UUID) -> None:
+        """It has changed: this process shows the new one from now on."""
+        self._names.pop(id, None)
 
     async def actor(self, kind: str, id: UUID | None) -> dict[str, Any]:
         """An actor as the API shows it."""
@@ -102,5 +119,6 @@ _INTEGRATION = """
     select id, organization_id, name, kind, default_severity, default_category from access.integrations
      where key_hash = %s and disabled_at is null"""
 _NAMES = """
-    select id, name from access.people where id = any (%s)
-    union all select id, name from access.integrations where id = any (%s)"""
+    select id, name from access.people where id = any (%(ids)s)
+    union all select id, name from access.integrations where id = any (%(ids)s)
+    union all select id, name from notify.recipients where id = any (%(ids)s)"""

@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 BEARER = {"type": "http", "scheme": "bearer", "description": "An API token."}
 
-NO_TOKEN = ("/healthz", "/readyz", "/metrics", "/api/v1/integrations/{key}")
+NO_TOKEN = ("/healthz", "/readyz", "/metrics", "/webhooks/", "/api/v1/integrations/{key}")
 """Where nobody has to say who he is; an integration says it in its address."""
 
 COMMAND_HEADERS = (
@@ -36,7 +36,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _headers(path: str, method: str) -> list[dict[str, Any]]:
     headers = READ_HEADERS if method == "get" else COMMAND_HEADERS if "/incidents" in path else ()
-    if path.endswith("/stream"):
+    if path.endswith("/stream") or "/notifications/" in path:
         headers = ()
     return [
         {"name": name, "in": "header", "required": False, "description": why, "schema": {"type": "string"}}

@@ -39,6 +39,10 @@ class NotThere(errors.Refusal):
     """There is no such thing in this organisation."""
 
 
+class NumberTaken(errors.Refusal):
+    """Another recipient of this organisation has this WhatsApp number."""
+
+
 class TooLarge(errors.Refusal):
     """The body is larger than is taken here."""
 
@@ -47,6 +51,7 @@ STATUS |= {
     Unauthorized: (401, "Not signed in"),
     Forbidden: (403, "Not allowed"),
     NotThere: (404, "Not found"),
+    NumberTaken: (409, "The number is another recipient's"),
     TooLarge: (413, "Too large"),
 }
 
@@ -97,6 +102,8 @@ def install(app: FastAPI) -> None:
                 headers["ETag"] = f'"{refusal.current}"'
             case errors.InvalidField():
                 more = {"errors": [{"field": refusal.field, "detail": refusal.detail}]}
+            case NumberTaken():
+                more = {"errors": [{"field": "whatsapp", "detail": refusal.detail}]}
             case errors.Overloaded():
                 headers["Retry-After"] = str(refusal.retry_after_s)
             case Unauthorized():

@@ -1,4 +1,4 @@
-"""Reads of incidents: list, detail, timeline, raw events."""
+"""Reads of incidents: list, detail, timeline, raw events, deliveries."""
 
 import asyncio
 from datetime import datetime
@@ -12,12 +12,12 @@ from api import schemas, shapes
 from api.call import Reading, reading
 from api.moments import Moment, moment
 from api.services import incident_number
-from api.shapes import PROBLEMS, IncidentPage, LedgerPage, TimelinePage, shows
-from api.views import Answer, Raw, from_cursor, incident_view, to_cursor
+from api.shapes import PROBLEMS, DeliveryPage, IncidentPage, LedgerPage, TimelinePage, shows
+from api.views import Answer, Raw, from_cursor, incident_view, time_or_null, to_cursor
 from domain.errors import IncidentNotFound, InvalidField
 from domain.incident import Incident, fold
 from domain.words import CATEGORIES, SEVERITIES, STATUSES, rfc3339
-from projections import incidents, ledger, timeline
+from projections import deliveries, incidents, ledger, timeline
 
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"], responses=PROBLEMS)
 
@@ -116,6 +116,21 @@ async def get_events(
     return await ledger_page(read, after, limit, incident.id)
 
 
+@router.get("/{id}/deliveries", responses=shows(DeliveryPage))
+async def get_deliveries(
+    read: R, id: str, cursor: Annotated[str | None, Query(max_length=1000)] = None, limit: Limit = 50
+) -> Answer:
+    """Who was alerted about it and what became of that, in the order in which it was to be sent."""
+    incident = await _find(read, id)
+    after = from_cursor("deliveries", cursor, (datetime, UUID))
+    async with read.services.pool.connection() as connection:
+        page, place = await deliveries.of_incident(
+            connection, read.organization_id, incident.id, after=after, limit=limit
+        )
+    items = [_delivery(delivery) for delivery in page]
+    return read.answer({"items": items, "next_cursor": to_cursor("deliveries", place)})
+
+
 async def ledger_page(read: Reading, after: int, limit: int, incident_id: UUID | None = None) -> Answer:
     """A page of ledger entries after a position."""
     async with read.services.pool.connection() as connection:
@@ -193,6 +208,13 @@ def _item(item: timeline.Item, names: dict[UUID, str]) -> dict[str, Any]:
         "summary": item.summary.replace("{person}", person) if item.person_id else item.summary,
         "body": item.body,
     }
+
+
+def _delivery(delivery: deliveries.Delivery) -> dict[str, Any]:
+    row = delivery._asdict()
+    recipient = {"id": row.pop("recipient_id"), "name": row.pop("recipient_name")}
+    times = {name: time_or_null(row.pop(name)) for name in list(row) if name.endswith("_at")}
+    return {"id": row.pop("id"), "recipient": recipient, **row, **times}
 
 
 assert set(_PLACES) == set(get_args(incidents.Sort))

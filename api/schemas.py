@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
-from domain.words import Category, Severity
+from domain.words import SEVERITIES, Category, Severity
 
 
 def _no_nul(text: str) -> str:
@@ -29,6 +29,10 @@ def _is_writable(at: datetime) -> datetime:
     return at
 
 
+def _without_doubles(severities: list[Severity]) -> list[Severity]:
+    return [severity for severity in SEVERITIES if severity in severities]
+
+
 Text = Annotated[str, AfterValidator(_no_nul)]
 Line = Annotated[Text, Field(min_length=1, max_length=300)]
 Name = Annotated[Text, Field(min_length=1, max_length=100)]
@@ -40,6 +44,8 @@ Labels = Annotated[
 Time = Annotated[
     AwareDatetime, BeforeValidator(_is_text, json_schema_input_type=str), AfterValidator(_is_writable)
 ]
+
+Severities = Annotated[list[Severity], Field(min_length=1, max_length=50), AfterValidator(_without_doubles)]
 
 
 class Body(BaseModel):
@@ -113,3 +119,28 @@ class IntegrationBody(Body):
     kind: Literal["alertmanager", "grafana"]
     default_severity: Severity | None = None
     default_category: Category | None = None
+
+
+class RecipientBody(Body):
+    """Who is to be alerted. whatsapp: an international number; fallback: an apprise URL, such as mailto://...
+
+    The number's and the address's own rules are in `recipient_rules`.
+    """
+
+    name: Name
+    whatsapp: Name
+    severities: Severities = ["critical", "high"]
+    person: UUID | None = None
+    opt_in: StrictBool = True
+    fallback: Annotated[Text, Field(min_length=1, max_length=2000)] | None = None
+
+
+class RecipientPatch(Body):
+    """What to change; what is not named stays. null takes `person` or `fallback` away."""
+
+    name: Name = Field(default_factory=str)  # which, unlike a default, the OpenAPI document does not promise
+    whatsapp: Name = Field(default_factory=str)
+    severities: Severities = Field(default_factory=list)
+    person: UUID | None = None
+    opt_in: StrictBool = Field(default_factory=bool)
+    fallback: Annotated[Text, Field(min_length=1, max_length=2000)] | None = None

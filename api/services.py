@@ -1,7 +1,7 @@
 """What the edge works with, and how a command is run for it."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +14,20 @@ from commands.batch import Outcome
 from commands.event_store import LedgerRecorder
 from commands.executor import Executor
 from commands.incident import IncidentCommand
+from commands.vault import Vault
 from domain.errors import IncidentNotFound
 
 ANSWER_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True)
+class WhatsAppWebhook:
+    """What Meta's webhooks are checked by. app_secret: signs them; verify_token: answers the challenge;
+    phone_number_id: only what is for this number is taken. None: not configured."""
+
+    app_secret: str | None = field(default=None, repr=False)
+    verify_token: str | None = field(default=None, repr=False)
+    phone_number_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -29,6 +40,9 @@ class Services:
     directory: Directory
     tail: Tail
     public_url: str
+    vault: Vault | None = None
+    """None: there is no key, so nothing that needs one can be kept."""
+    webhook: WhatsAppWebhook = field(default_factory=WhatsAppWebhook)
     written: int = 0
     """The last position that this process has answered: what its readers may expect to see."""
     probe: asyncio.Task[Any] | None = None

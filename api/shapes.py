@@ -1,6 +1,6 @@
 """What answers look like, for the OpenAPI document. `views` renders them; a test holds the two together."""
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -71,6 +71,87 @@ class TimelinePage(BaseModel):
     """A page of a timeline."""
 
     items: list[TimelineItem]
+    next_cursor: str | None
+
+
+class Named(BaseModel):
+    """Somebody, by id and name."""
+
+    id: UUID
+    name: str
+
+
+class NumberedIncident(BaseModel):
+    """An incident, by id and number; the number is null until the read models have it."""
+
+    id: UUID
+    number: str | None
+
+
+DeliveryState = Literal[
+    "queued", "sending", "sent", "delivered", "read", "failed", "unknown", "not_configured", "cancelled"
+]
+
+
+class Delivery(BaseModel):
+    """An alert to a recipient and what became of it; times are null for what has not happened. `unknown`: it
+    left, and nothing was heard since. `superseded`: a later attempt stands for this one. `wamid`: WhatsApp's id of it."""
+
+    id: UUID
+    recipient: Named
+    channel: str
+    attempt: int
+    severity: Severity | None
+    state: DeliveryState
+    reason: str | None
+    error_code: int | None
+    wamid: str | None
+    superseded: bool
+    due_at: str
+    queued_at: str
+    sending_at: str | None
+    unknown_at: str | None
+    sent_at: str | None
+    delivered_at: str | None
+    read_at: str | None
+    failed_at: str | None
+    cancelled_at: str | None
+
+
+class DeliveryPage(BaseModel):
+    """A page of deliveries."""
+
+    items: list[Delivery]
+    next_cursor: str | None
+
+
+class LastDelivery(BaseModel):
+    """What became of the last alert to a recipient, and since when it is so."""
+
+    state: DeliveryState
+    at: str
+    incident: NumberedIncident
+
+
+class Recipient(BaseModel):
+    """Somebody who is alerted. whatsapp: E.164; fallback: the scheme of the address, the rest is never shown."""
+
+    id: UUID
+    name: str
+    whatsapp: str
+    severities: list[Severity]
+    person: UUID | None
+    opt_in: bool
+    opted_in_at: str | None
+    fallback: str | None
+    created_at: str
+    last_delivery: LastDelivery | None
+
+
+class RecipientPage(BaseModel):
+    """A page of recipients."""
+
+    items: list[Recipient]
     next_cursor: str | None
 
 
@@ -175,6 +256,11 @@ CONFLICTS: dict[int | str, dict[str, Any]] = {
         "description": "Refused by the lifecycle, or an Idempotency-Key used already",
     },
     412: {"model": Problem, "description": "Changed since the version in If-Match"},
+}
+
+
+TAKEN: dict[int | str, dict[str, Any]] = {
+    409: {"model": Problem, "description": "Another recipient has this number"}
 }
 
 

@@ -15,7 +15,8 @@ from domain.incident import Incident
 from domain.words import rfc3339
 
 
-def _time(at: datetime | None) -> str | None:
+def time_or_null(at: datetime | None) -> str | None:
+    """A time as it leaves this program."""
     return None if at is None else rfc3339(at)
 
 
@@ -36,10 +37,10 @@ def incident_view(incident: Incident, names: dict[UUID, str] | None = None) -> d
         "dedup_key": incident.dedup_key,
         "labels": incident.labels,
         "triggered_at": rfc3339(incident.triggered_at),
-        "acknowledged_at": _time(incident.acknowledged_at),
-        "investigating_at": _time(incident.investigating_at),
-        "first_resolved_at": _time(incident.first_resolved_at),
-        "resolved_at": _time(incident.resolved_at),
+        "acknowledged_at": time_or_null(incident.acknowledged_at),
+        "investigating_at": time_or_null(incident.investigating_at),
+        "first_resolved_at": time_or_null(incident.first_resolved_at),
+        "resolved_at": time_or_null(incident.resolved_at),
         "reopen_count": incident.reopen_count,
         "alert_count": incident.alert_count,
         "merged_into": incident.merged_into,

@@ -4,8 +4,9 @@ import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -16,10 +17,11 @@ from psycopg_pool import AsyncConnectionPool
 from api.app import create_app
 from api.directory import Directory
 from api.live import Tail
-from api.services import Services
+from api.services import Services, WhatsAppWebhook
 from commands.event_store import CHANNEL, LedgerDatastore, LedgerRecorder
 from commands.executor import Executor
 from commands.intake import IntakeFolder
+from commands.vault import Vault, key_in
 from domain.words import RESPONSE_TARGETS_S, Severity
 from projections.facts import Facts
 from projections.incidents import Incidents
@@ -36,7 +38,8 @@ VERSION = version("fandesk")
 
 @dataclass(frozen=True)
 class Config:
-    """What the roles need to know. dsn: the program's own rights; owner_dsn: those that may change the schema."""
+    """What the roles need to know. dsn: the program's own rights; owner_dsn: those that may change the schema.
+    secret_key: as it was set; else secret_file has it, or will when it is first needed (see `vault`)."""
 
     dsn: str
     owner_dsn: str
@@ -44,6 +47,9 @@ class Config:
     public_url: str
     host: str = "127.0.0.1"
     port: int = 8080
+    secret_key: str | None = field(default=None, repr=False)
+    secret_file: Path | None = None
+    webhook: WhatsAppWebhook = field(default_factory=WhatsAppWebhook)
 
 
 def tune() -> None:
@@ -71,6 +77,14 @@ def response_targets(organization_id: UUID) -> Mapping[Severity, int]:
     return RESPONSE_TARGETS_S
 
 
+def vault(config: Config) -> Vault | None:
+    """Where secrets are kept that have to be read again; None where there is no key and no place for one."""
+    key, file = config.secret_key, config.secret_file
+    if key is not None:
+        return Vault(lambda: key)
+    return Vault(lambda: key_in(file)) if file is not None else None
+
+
 def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
     """What the HTTP edge works with."""
 
@@ -85,7 +99,9 @@ def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
         tail = Tail(config.dsn, pool)
         await tail.start()
         folder.start()
-        made = Services(pool, store, executor, Directory(pool), tail, config.public_url)
+        made = Services(
+            pool, store, executor, Directory(pool), tail, config.public_url, vault(config), config.webhook
+        )
         try:
             yield made
         finally:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
+from pydantic import SecretStr
 
+from api.services import WhatsAppWebhook
 from commands.event_store import LedgerRecorder
 from fandesk import compose
 from fandesk.embedded import EmbeddedPostgres, borrowed
@@ -14,6 +17,7 @@ from fandesk.settings import Settings
 
 DEFAULT_DATA = Path("fandesk-data")
 APP_ROLE = "fandesk"
+KEY_FILE = "secret.key"
 
 
 class NoData(Exception):
@@ -29,6 +33,23 @@ def config_of(
     settings: Settings, postgres: EmbeddedPostgres | None, host: str = "127.0.0.1", port: int = 8080
 ) -> compose.Config:
     """What the roles need to know. postgres: the embedded one; None: the one that the settings name."""
+    return replace(
+        _addresses(settings, postgres, host, port),
+        secret_key=_shown(settings.secret_key),
+        secret_file=postgres.data / KEY_FILE if postgres is not None else None,
+        webhook=WhatsAppWebhook(
+            app_secret=_shown(settings.whatsapp_app_secret),
+            verify_token=_shown(settings.whatsapp_verify_token),
+            phone_number_id=settings.whatsapp_phone_number_id,
+        ),
+    )
+
+
+def _shown(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
+
+
+def _addresses(settings: Settings, postgres: EmbeddedPostgres | None, host: str, port: int) -> compose.Config:
     public_url = (settings.public_url or f"http://{host}:{port}").rstrip("/")
     if postgres is not None:
         return compose.Config(postgres.dsn(), postgres.dsn("postgres"), APP_ROLE, public_url, host, port)

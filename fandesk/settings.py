@@ -1,8 +1,9 @@
 """Settings from the environment, prefix FANDESK_."""
 
+import base64
 from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,8 +30,8 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     secret_key: SecretStr | None = None
-    """Encrypts what has to be kept and read again, as are fallback addresses. Unset: a file in the data
-    folder is used; without a data folder such things are refused."""
+    """Encrypts what has to be kept and read again, as are recipients' fallback addresses. Unset: a file in the
+    data folder is used; without a data folder such things are refused."""
 
     kafka_bootstrap: str | None = None
     """Addresses of Kafka brokers, HOST:PORT with commas between. Unset: consumers read the ledger directly."""
@@ -60,3 +61,15 @@ class Settings(BaseSettings):
     whatsapp_template: str = "incident_alert"
 
     whatsapp_template_language: str = "en_US"
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            try:
+                length = len(base64.b64decode(key.get_secret_value(), altchars=b"-_", validate=True))
+            except ValueError:
+                length = 0
+            if length != 32:
+                raise ValueError("must be 32 bytes in URL-safe base64 (44 characters)")
+        return key

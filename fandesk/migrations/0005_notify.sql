@@ -62,6 +62,8 @@ comment on column notify.deliveries.content is 'alert: number and title; reply: 
 comment on column notify.deliveries.superseded is 'a later attempt stands for this one';
 comment on column notify.deliveries.told is 'the last state that the ledger was told of by an event';
 create index deliveries_by_incident on notify.deliveries (incident_id, queued_at, id);
+create index deliveries_by_recipient on notify.deliveries (recipient_id, queued_at) where kind = 'alert';
+create index deliveries_by_time on notify.deliveries (queued_at, state);
 create index deliveries_due on notify.deliveries (due_at) where state = 'queued';
 create index deliveries_away on notify.deliveries (state, sending_at) where state in ('sending', 'unknown');
 create index deliveries_recent on notify.deliveries (sending_at) where sending_at is not null;

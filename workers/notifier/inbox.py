@@ -1,4 +1,4 @@
-"""Handles what WhatsApp told us: statuses move deliveries on, taps and texts become commands, and people are answered.
+"""Handles what WhatsApp told us: statuses move deliveries on, taps and texts become commands and are answered.
 
 Each item is handled once: what it leads to in our tables is one transaction with its being ticked off, and its
 command carries an idempotency key, so that it may be run again after a crash.

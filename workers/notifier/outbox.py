@@ -78,7 +78,8 @@ async def recover(connection: Connection, in_flight: Iterable[UUID]) -> int:
 async def recently_sent(connection: Connection, within_s: float) -> list[tuple[str, datetime]]:
     """To whom WhatsApp messages went lately, and when: what the rates have to know after a restart."""
     cursor = await connection.execute(
-        "select r.whatsapp, d.sending_at from notify.deliveries d join notify.recipients r on r.id = d.recipient_id"
+        "select r.whatsapp, d.sending_at"
+        "  from notify.deliveries d join notify.recipients r on r.id = d.recipient_id"
         " where d.channel = 'whatsapp' and d.sending_at > clock_timestamp() - make_interval(secs => %s)"
         " order by d.sending_at",
         (within_s,),
@@ -103,9 +104,7 @@ async def next_due_in_s(connection: Connection) -> float | None:
 async def claim(connection: Connection, ids: Sequence[UUID]) -> list[Delivery]:
     """Take these to send. Alerts that nobody needs any more are cancelled instead, by the ledger as it is now."""
     async with connection.cursor(row_factory=class_row(Delivery)) as cursor:
-        await cursor.execute(
-            _CLAIM, {"ids": list(ids), "stopping": STOPPING, "reason": TAKEN_ON}, prepare=True
-        )
+        await cursor.execute(_CLAIM, {"ids": list(ids), "stopping": STOPPING, "reason": TAKEN_ON}, prepare=True)
         return await cursor.fetchall()
 
 
@@ -155,7 +154,7 @@ async def failed(connection: Connection, id: UUID, failure: Failure) -> bool:
 
 async def resend_unknown(connection: Connection) -> int:
     """Send again what may not have arrived, when its deadline has passed; how many."""
-    values = {"max": MAX_UNKNOWN, "stopping": STOPPING, **RESEND_UNKNOWN_AFTER_S}
+    values: dict[str, Any] = {"max": MAX_UNKNOWN, "stopping": STOPPING, **RESEND_UNKNOWN_AFTER_S}
     cursor = await connection.execute(_RESEND_UNKNOWN, values, prepare=True)
     return cursor.rowcount
 

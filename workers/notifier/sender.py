@@ -13,11 +13,11 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from commands.vault import Vault
 from workers.notifier import messages, outbox
-from workers.notifier.cloud_api import CloudApi
+from workers.notifier.cloud_api import CloudApi, Refused, Taken, Unknown
 from workers.notifier.fallback import send_fallback
 from workers.notifier.limits import Limits
 from workers.notifier.outbox import Delivery, Failure, Waiting
-from workers.notifier.verdicts import Verdict, backoff_s
+from workers.notifier.verdicts import PAIR_RATE, Verdict, backoff_s
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +28,10 @@ LOOK_EVERY_S = 1.0
 
 REMEMBER_S = 300.0
 FALLBACK_TRIES = 6
+UNREADABLE = "The address of this channel cannot be read: see FANDESK_SECRET_KEY."
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
-_DICE = random.Random()
+_DICE = random.Random()  # noqa: S311 - jitter, no secret
 
 
 class Sender:
@@ -156,13 +157,15 @@ class Sender:
             return _failing(delivery, Failure("WhatsApp is not set up here any more."))
         content = self._content(delivery)
         answer = await self._cloud.send(delivery.whatsapp, content, callback_data=str(delivery.id))
-        if answer.outcome == "taken":
-            return lambda connection: outbox.sent(connection, delivery, answer.wamid, answer.wa_id)
-        if answer.outcome == "unknown":
-            return lambda connection: outbox.unknown(connection, delivery, answer.reason)
-        if answer.code == 131056:
-            self._limits.refused(delivery.whatsapp, time.monotonic())
-        return _failing(delivery, after_refusal(answer.reason, answer.code, answer.verdict, delivery.attempt))
+        match answer:
+            case Taken(wamid, wa_id):
+                return lambda connection: outbox.sent(connection, delivery, wamid, wa_id)
+            case Unknown(reason):
+                return lambda connection: outbox.unknown(connection, delivery, reason)
+            case Refused(code, reason, verdict):
+                if code == PAIR_RATE:
+                    self._limits.refused(delivery.whatsapp, time.monotonic())
+                return _failing(delivery, after_refusal(reason, code, verdict, delivery.attempt))
 
     def _content(self, delivery: Delivery) -> messages.Content:
         content = delivery.content
@@ -183,7 +186,7 @@ class Sender:
 
     async def _otherwise(self, delivery: Delivery) -> "Record":
         if self._vault is None or delivery.fallback is None:
-            return _failing(delivery, Failure("The address of this channel cannot be read: see FANDESK_SECRET_KEY."))
+            return _failing(delivery, Failure(UNREADABLE))
         title = f"{str(delivery.severity).upper()} INC-{delivery.content['number']}: {delivery.content['title']}"
         why = await send_fallback(self._vault.decrypt(bytes(delivery.fallback)), title, self._link(delivery))
         if why is None:

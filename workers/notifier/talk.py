@@ -38,13 +38,14 @@ _WORDS: dict[str, Literal["status", "stop", "start"]] = {
 }
 _PAYLOAD = re.compile(r"(ack|work|resolve):([0-9a-fA-F-]{36})")
 _TEXT = re.compile(
-    r"\s*/?(?P<verb>\w+)[\s:,]*(?:(?P<inc>inc)?[\s#-]*(?P<number>[0-9]{1,18})\b)?[\s:,.-]*(?P<note>.*)", re.I | re.S
+    r"\s*/?(?P<verb>\w+)[\s:,]*(?:(?P<inc>inc)?[\s#-]*(?P<number>[0-9]{1,18})\b)?[\s:,.-]*(?P<note>.*)",
+    re.I | re.S,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Something to be done to an incident: the one with that id or number, or the one of the message replied to."""
+    """Something to be done to the incident of that id or number, or else to that of the message replied to."""
 
     verb: Verb
     incident: UUID | int | None
@@ -151,7 +152,10 @@ def overview(incidents: list[tuple[UUID, int, str, str, str]], more: int) -> Rep
     """What is open: id, number, severity, status and title of each, the most urgent first."""
     if not incidents:
         return Reply("Nothing is open.")
-    lines = [f"{severity.upper()} INC-{number} {status}: {title[:80]}" for _, number, severity, status, title in incidents]
+    lines = [
+        f"{severity.upper()} INC-{number} {status}: {title[:80]}"
+        for _, number, severity, status, title in incidents
+    ]
     if more:
         lines.append(f"and {more} more")
     waiting = [each for each in incidents if each[3] == "triggered"][:3]

@@ -87,7 +87,10 @@ class Teller:
 
     async def tell_some(self) -> int:
         """Tell of some deliveries; of how many."""
-        async with self._pool.connection() as connection, connection.cursor(row_factory=class_row(Untold)) as cursor:
+        async with (
+            self._pool.connection() as connection,
+            connection.cursor(row_factory=class_row(Untold)) as cursor,
+        ):
             await cursor.execute(_UNTOLD, (AT_ONCE,), prepare=True)
             untold = await cursor.fetchall()
         told = await asyncio.gather(*map(self._tell, untold))
