@@ -56,7 +56,7 @@ def main() -> None:
         logging.basicConfig(
             level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
         )
-        for chatty in ("uvicorn.error", "psycopg.pool"):
+        for chatty in ("uvicorn.error", "psycopg.pool", "httpx", "apprise"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         app()
     except REFUSALS as refusal:
@@ -105,6 +105,7 @@ def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
     say = Say()
     roles = [
         Role("project", lambda: compose.run_projector(config)),
+        Role("notify", lambda: compose.run_notify(config)),
         Role("api", lambda: compose.run_api(config)),
     ]
     try:
@@ -125,6 +126,13 @@ def project(data: Data = None) -> None:
     """Run the role project alone: the read models."""
     with database(data) as config:
         compose.run_projector(config)
+
+
+@app.command()
+def notify(data: Data = None) -> None:
+    """Run the role notify alone: alerts to people, and what they answer."""
+    with database(data) as config:
+        compose.run_notify(config)
 
 
 @app.command(name="migrate")

@@ -9,8 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from uuid import UUID
 
+import httpx
 import psycopg
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from psycopg_pool import AsyncConnectionPool
 
@@ -29,6 +31,10 @@ from projections.model import ReadModel
 from projections.rebuild import rebuild
 from projections.runner import NeedsRebuild, Runner, ensure_tables
 from projections.timeline import Timeline
+from workers.notifier.cloud_api import CloudApi, CloudApiSettings
+from workers.notifier.notifier import Notifier
+from workers.notifier.plan import Plan
+from workers.notifier.tempfollow import Consumer
 from workers.projector import project
 
 log = logging.getLogger("fandesk")
@@ -50,6 +56,7 @@ class Config:
     secret_key: str | None = field(default=None, repr=False)
     secret_file: Path | None = None
     webhook: WhatsAppWebhook = field(default_factory=WhatsAppWebhook)
+    whatsapp: CloudApiSettings | None = None
 
 
 def tune() -> None:
@@ -152,6 +159,44 @@ def run_projector(config: Config) -> None:
     tune()
     store = open_store(config.dsn)
     project(Runner(config.dsn, store.read, read_models()), CHANNEL)
+    store.close()
+
+
+def run_notify(config: Config) -> None:
+    """The role `notify`: alert people, and take what they answer, until SIGTERM."""
+    tune()
+    if config.whatsapp is None:
+        log.warning(
+            "WhatsApp is not set up: alerts are recorded as not_configured. To have them sent, set"
+            " FANDESK_WHATSAPP_PHONE_NUMBER_ID and FANDESK_WHATSAPP_TOKEN."
+        )
+    elif config.webhook.app_secret is None:
+        log.warning("FANDESK_WHATSAPP_APP_SECRET is not set: what becomes of messages, and taps, cannot be heard.")
+    uvloop.run(_notify(config))
+
+
+async def _notify(config: Config) -> None:
+    store = open_store(config.dsn)
+    executor = Executor(store, response_targets)
+    plan = Plan(configured=config.whatsapp is not None)
+    pool = AsyncConnectionPool(
+        config.dsn, min_size=1, max_size=6, timeout=5, open=False, kwargs={"autocommit": True}
+    )
+    await pool.open()
+    async with httpx.AsyncClient(
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    ) as client:
+        cloud = CloudApi(config.whatsapp, client) if config.whatsapp is not None else None
+
+        def follower(planned: Callable[[], None]) -> Consumer:
+            return Consumer(config.dsn, "notify", store, plan.react, planned)
+
+        notifier = Notifier(config.dsn, pool, executor, cloud, vault(config), config.public_url, follower)
+        try:
+            await notifier.run()
+        finally:
+            await pool.close()
+    executor.close()
     store.close()
 
 

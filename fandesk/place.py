@@ -14,6 +14,7 @@ from fandesk import compose
 from fandesk.embedded import EmbeddedPostgres, borrowed
 from fandesk.migrate import migrate
 from fandesk.settings import Settings
+from workers.notifier.cloud_api import CloudApiSettings
 
 DEFAULT_DATA = Path("fandesk-data")
 APP_ROLE = "fandesk"
@@ -42,6 +43,21 @@ def config_of(
             verify_token=_shown(settings.whatsapp_verify_token),
             phone_number_id=settings.whatsapp_phone_number_id,
         ),
+        whatsapp=_cloud_api(settings),
+    )
+
+
+def _cloud_api(settings: Settings) -> CloudApiSettings | None:
+    """Where messages are sent; None where that is not set up."""
+    token = _shown(settings.whatsapp_token)
+    if not token or not settings.whatsapp_phone_number_id:
+        return None
+    return CloudApiSettings(
+        base_url=settings.whatsapp_base_url,
+        phone_number_id=settings.whatsapp_phone_number_id,
+        token=token,
+        template=settings.whatsapp_template,
+        template_language=settings.whatsapp_template_language,
     )
 
 

@@ -13,8 +13,12 @@ from typing import Any, Protocol
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
 
+from commands.executor import Executor
+from commands.vault import Vault
 from domain.errors import Overloaded
+from workers.notifier.cloud_api import CloudApi
 from workers.notifier.inbox import Inbox
 from workers.notifier.sender import AWAY, Sender
 from workers.notifier.teller import Teller
@@ -41,15 +45,17 @@ class Notifier:
     def __init__(
         self,
         dsn: str,
-        sender: Sender,
-        teller: Teller,
-        inbox: Inbox,
+        pool: AsyncConnectionPool[AsyncConnection[Any]],
+        executor: Executor,
+        cloud: CloudApi | None,
+        vault: Vault | None,
+        public_url: str,
         follower: Callable[[Callable[[], None]], Follower],
     ) -> None:
         self._dsn = dsn
-        self._sender = sender
-        self._teller = teller
-        self._inbox = inbox
+        self._teller = Teller(pool, executor)
+        self._sender = Sender(pool, cloud, vault, public_url, moved=self._teller.wake)
+        self._inbox = Inbox(pool, executor, moved=self.look)
         self._follower = follower
 
     async def run(self) -> None:

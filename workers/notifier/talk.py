@@ -137,9 +137,7 @@ def refused(wish: Wish, refusal: Refusal, person: UUID, name: str | None) -> Rep
             if refusal.acted_by.kind == "integration":
                 who = f"{name or 'Monitoring'} has"
             number, at = f"INC-{refusal.number}", _clock(refusal.acted_at)
-            if wish.verb == "ack" or refusal.status in ("resolved", "postmortem"):
-                return Reply(f"{who} already {did} {number}, at {at}.")
-            return Reply(f"Not possible now: {who.lower() if who == 'You have' else who} {did} {number}, at {at}.")
+            return Reply(f"{who} already {did} {number}, at {at}.")
         case IncidentNotFound():
             return Reply("There is no such incident.")
         case InvalidField():
