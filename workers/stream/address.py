@@ -1,0 +1,51 @@
+"""Where Kafka is, and how to speak to it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from kafka.errors import KafkaError
+
+from workers.stream.source import Away
+
+ANSWER_S = 1.5
+"""How long Kafka may take to answer a small question before it counts as away."""
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """Kafka's address, the topic, and what it asks for before it lets one in."""
+
+    bootstrap: str
+    topic: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "SCRAM-SHA-512"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def options(self, bootstrap_s: float) -> dict[str, Any]:
+        """What every client of the library takes. bootstrap_s: how long it may look for a broker."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": [address.strip() for address in self.bootstrap.split(",")],
+            "bootstrap_timeout_ms": int(bootstrap_s * 1000),
+            "security_protocol": self.security_protocol,
+            "reconnect_backoff_max_ms": 500,
+            "metadata_max_age_ms": 5000,
+        }
+        if self.security_protocol.startswith("SASL"):
+            options |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.password,
+            }
+        return options
+
+
+@contextmanager
+def answering(kafka: Kafka) -> Iterator[None]:
+    """What the library raises in here means that Kafka is away."""
+    try:
+        yield
+    except (KafkaError, OSError) as problem:
+        raise Away(f"Kafka at {kafka.bootstrap} does not answer: {type(problem).__name__}: {problem}") from problem

@@ -1,0 +1,190 @@
+"""Follows a source: each batch in one transaction with its checkpoint, whatever goes wrong around it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import Cursor
+from psycopg.rows import tuple_row
+
+from workers.stream import dead_letters
+from workers.stream.ledger import checkpoint, places, save
+from workers.stream.log import LOG
+from workers.stream.message import Message
+from workers.stream.outage import Outage, is_outage
+from workers.stream.source import BATCH, Away, Feed, Place, Source
+from workers.stream.turn import Turn, turn
+
+log = logging.getLogger(__name__)
+
+HandleMessages = Callable[[Cursor[Any], Sequence[Message]], None]
+"""Does, in the transaction of the cursor, what these messages call for. Raises Away where that has to wait."""
+
+BEAT_S = 1.0
+IDLE_S = 0.5
+
+
+class Follower:
+    """Hands every message of a source to `handle`, at least once, those of an incident in order.
+
+    name: of its checkpoints and its row for operators; of several processes with one name, one works at a time.
+    after_commit: called after each transaction that handled something.
+    check: called about every second, before messages are taken; raises Away while nothing can be handled.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        name: str,
+        source: Source,
+        handle: HandleMessages,
+        after_commit: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._dsn = dsn
+        self._name = name
+        self._source = source
+        self._handle = handle
+        self._after_commit = after_commit
+        self._check = check
+        self._places: dict[int, Place] = {}
+        self._floor = 0
+        self._next_beat = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, and finish the batch at work. What is away is waited for; a message that
+        cannot be handled becomes a dead letter. Raises only what is a defect of the program or its schema."""
+        database = Outage(f"{self._name}: the database is away")
+        while not stop.is_set():
+            try:
+                with turn(self._dsn, self._name, stop) as mine:
+                    database.over()
+                    if mine is not None:
+                        self._lead(mine, stop)
+            except psycopg.Error as problem:
+                if not is_outage(problem):
+                    raise
+                stop.wait(database.goes_on(problem))
+
+    def _lead(self, mine: Turn, stop: threading.Event) -> None:
+        """Work while the turn lasts, and through all that Kafka does."""
+        away = Outage(self._name)
+        while not stop.is_set():
+            self._places = places(mine.connection, self._name, self._source.name)
+            self._floor = checkpoint(mine.connection, self._name, LOG)
+            self._next_beat = 0.0
+            try:
+                with self._source.open(mine, self._places) as feed:
+                    self._follow(mine, feed, stop, away)
+            except Away as problem:
+                pause_s = away.goes_on(problem)
+                mine.beat(self._floor, dead_letters.reason(problem))
+                stop.wait(pause_s)
+
+    def _follow(self, mine: Turn, feed: Feed, stop: threading.Event, away: Outage) -> None:
+        while not stop.is_set():
+            if time.monotonic() >= self._next_beat:
+                self._beat(mine, feed)
+                away.over()
+                mine.again = True
+            messages = feed.take(IDLE_S)
+            if messages:
+                self._take_on(mine, messages)
+            if mine.again:
+                mine.again = self._once_more(mine)
+
+    def _beat(self, mine: Turn, feed: Feed) -> None:
+        self._check()
+        standing = feed.standing(self._places)
+        if standing.settled > self._floor and self._source.name != LOG:
+            # So that a consumer that is to read the ledger directly one day knows where to begin.
+            self._floor = standing.settled
+            with mine.connection.cursor() as cursor:
+                save(cursor, self._name, LOG, [(0, Place(self._floor, self._floor))])
+        mine.beat(max(standing.reached, self._floor), unread=standing.unread)
+        self._next_beat = time.monotonic() + BEAT_S
+
+    def _take_on(self, mine: Turn, messages: Sequence[Message]) -> None:
+        """Handle a batch; where that fails, each message by itself, so that one cannot hold up the others."""
+        try:
+            self._commit(mine, messages)
+        except Exception as problem:
+            self._raise_outage(problem, mine)
+        else:
+            return
+        for message in messages:
+            try:
+                self._commit(mine, [message])
+            except Exception as problem:
+                self._raise_outage(problem, mine)
+                self._bury(mine, message, problem)
+            if time.monotonic() >= self._next_beat:  # a long batch, one by one: still alive
+                self._check()
+                mine.beat(max(self._floor, self._places[0].next if self._source.name == LOG else 0))
+                self._next_beat = time.monotonic() + BEAT_S
+
+    def _commit(self, mine: Turn, messages: Sequence[Message]) -> None:
+        """One transaction: what the messages call for, and the checkpoints that pass them."""
+        moved = self._moved(messages)
+        fresh = [message for message in messages if self._is_new(message)]
+        with mine.connection.transaction(), mine.connection.cursor(row_factory=tuple_row) as cursor:
+            if fresh:
+                self._handle(cursor, fresh)
+            save(cursor, self._name, self._source.name, list(moved.items()))
+        self._places |= moved
+        if fresh:
+            self._after_commit()
+
+    def _bury(self, mine: Turn, message: Message, problem: BaseException) -> None:
+        """Pass a message that cannot be handled, and keep it."""
+        why = dead_letters.reason(problem)
+        moved = self._moved([message])
+        with mine.connection.transaction(), mine.connection.cursor() as cursor:
+            dead_letters.put(cursor, self._name, self._source.name, message, why)
+            save(cursor, self._name, self._source.name, list(moved.items()))
+        self._places |= moved
+        log.error(
+            "%s: %s partition %s place %s is a dead letter: %s",
+            self._name, self._source.name, message.partition, message.place, why,
+        )
+
+    def _once_more(self, mine: Turn) -> bool:
+        """Handle the dead letters that an operator has sent again; whether there may be more."""
+        letters = dead_letters.asked_for(mine.connection, self._name, BATCH)
+        for letter in letters:
+            try:
+                with mine.connection.transaction(), mine.connection.cursor(row_factory=tuple_row) as cursor:
+                    self._handle(cursor, [letter.message])
+                    dead_letters.remove(cursor, letter.id)
+            except Exception as problem:
+                self._raise_outage(problem, mine)
+                why = dead_letters.reason(problem)
+                with mine.connection.cursor() as cursor:
+                    dead_letters.failed_again(cursor, letter.id, why)
+                log.error("%s: dead letter %s failed again: %s", self._name, letter.id, why)
+            else:
+                self._after_commit()
+        return len(letters) == BATCH
+
+    def _raise_outage(self, problem: Exception, mine: Turn) -> None:
+        """Pass on what no message is to blame for."""
+        if isinstance(problem, Away) or mine.connection.broken or is_outage(problem):
+            raise problem
+
+    def _is_new(self, message: Message) -> bool:
+        """Whether it is not history, nor handled already: the relay may publish an entry twice."""
+        position = message.position
+        known = self._places.get(message.partition)
+        return position is None or position > max(self._floor, known.position if known else 0)
+
+    def _moved(self, messages: Sequence[Message]) -> dict[int, Place]:
+        """The places after these messages."""
+        moved: dict[int, Place] = {}
+        for message in messages:
+            known = moved.get(message.partition) or self._places.get(message.partition) or Place(0, 0)
+            next = message.place if self._source.name == LOG else message.place + 1
+            moved[message.partition] = Place(next, max(known.position, message.position or 0))
+        return moved

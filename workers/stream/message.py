@@ -1,0 +1,67 @@
+"""An entry of the ledger on its way to a consumer: as it was stored, not decoded yet."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from commands import codec
+from domain.recorded import Recorded
+
+
+class Undecodable(Exception):
+    """A message that is not an entry of the ledger as this program knows them."""
+
+
+class Message(NamedTuple):
+    """One entry, the same over both transports.
+
+    partition, place: where it was read: 0 and the position in the ledger, or Kafka's partition and offset.
+    key: the incident id as text. body: the stored JSON, byte for byte.
+    headers: event-id (`<incident id>:<version>`), type, schema-version, organization, position, version,
+    recorded-at (RFC 3339, UTC); in Kafka also severity (the incident's as of that event).
+    """
+
+    partition: int
+    place: int
+    key: bytes
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def position(self) -> int | None:
+        """Its place in the ledger; None where it does not say."""
+        try:
+            return int(self.headers["position"])
+        except (KeyError, ValueError):
+            return None
+
+
+def recorded(message: Message) -> Recorded:
+    """The entry, decoded. Raises Undecodable."""
+    headers = message.headers
+    try:
+        recorded_at = datetime.fromisoformat(headers["recorded-at"])
+        if recorded_at.utcoffset() is None:
+            raise ValueError("recorded-at names no time zone")
+        return Recorded(
+            int(headers["position"]),
+            UUID(message.key.decode()),
+            int(headers["version"]),
+            recorded_at,
+            codec.decode(f"{headers['type']}/{headers['schema-version']}", message.body),
+        )
+    except KeyError as missing:
+        raise Undecodable(f"the header {missing} is missing") from missing
+    except Exception as wrong:  # of any kind: the bytes may be anything
+        raise Undecodable(f"{type(wrong).__name__}: {wrong}") from wrong
+
+
+def printable(text: str) -> str:
+    """Text that PostgreSQL can keep: the character NUL, which it cannot, is written as an escape."""
+    return text.replace("\0", "\\x00")
+
+
+def text_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    """Kafka's headers as texts; bytes that are not UTF-8 are written as escapes."""
+    return {printable(name): printable((value or b"").decode(errors="backslashreplace")) for name, value in headers}
