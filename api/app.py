@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import analytics, commands, health, intake, openapi, problems, reads, recipients, stream
+from api import analytics, commands, health, intake, openapi, problems, reads, recipients, stream, whatsapp
 from api.services import Services
 
 MAX_BODY = 1024 * 1024
 """Bytes. Larger bodies are refused with 413."""
+
+LARGER = {whatsapp.PATH: 3 * 1024 * 1024}
+"""Bytes, where senders may need more: Meta's webhooks have up to 3 MB."""
 
 MAX_DRAINED = 64 * MAX_BODY
 """Bytes of a body too large that are read before the connection is cut."""
@@ -35,7 +38,7 @@ def create_app(open_services: Callable[[], AsyncIterator[Services]], version: st
         redoc_url=None,
         strict_content_type=False,
     )
-    for part in (commands, reads, analytics, recipients, stream, intake, health):
+    for part in (commands, reads, analytics, recipients, stream, intake, whatsapp, health):
         app.include_router(part.router)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     problems.install(app)
@@ -72,7 +75,7 @@ class Interrupted:
 
 
 class BodyLimit:
-    """Refuses bodies over MAX_BODY, also those that do not say their length beforehand."""
+    """Refuses bodies over MAX_BODY (or LARGER), also those that do not say their length beforehand."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -81,6 +84,7 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
+        at_most = LARGER.get(scope["path"], MAX_BODY)
         chunks: list[bytes] = []
         size = 0
         more = True
@@ -91,11 +95,11 @@ class BodyLimit:
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             more = message.get("more_body", False)
-            if size > MAX_BODY:
+            if size > at_most:
                 chunks.clear()  # read on, so that the sender comes to read the answer, but keep nothing
-        if size > MAX_BODY:
-            detail = f"A body may have {MAX_BODY} bytes."
-            errors = [{"field": "body", "detail": f"has more than {MAX_BODY} bytes"}]
+        if size > at_most:
+            detail = f"A body may have {at_most} bytes."
+            errors = [{"field": "body", "detail": f"has more than {at_most} bytes"}]
             refusal = problems.problem(413, "Too large", detail, {"Connection": "close"}, errors=errors)
             await refusal(scope, receive, send)
             return

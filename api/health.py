@@ -1,7 +1,7 @@
 """Whether the process lives, whether the whole thing serves, and what it measures."""
 
-import asyncio
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Depends
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -9,53 +9,16 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 from starlette.responses import Response
 
+from api import probe
 from api.call import services
+from api.probe import State
 from api.services import Services
+from api.shapes import DeliveryState
 from api.views import Answer
-from domain.errors import Overloaded
 
 router = APIRouter(tags=["health"])
 
 S = Annotated[Services, Depends(services)]
-
-STALLED_S = 10.0
-ANSWER_WITHIN_S = 2.0
-
-_PROGRESS = """
-    select (select coalesce(max(notification_id), 0) from ledger.events), count(*), coalesce(min(position), 0),
-           coalesce((select extract(epoch from clock_timestamp() - recorded_at) from ledger.events
-                      where notification_id > (select min(position) from read.checkpoints)
-                      order by notification_id limit 1), 0)::float,
-           (select count(*) from ledger.intake where not folded)
-      from read.checkpoints"""
-
-
-async def _ask(services: Services) -> Any:
-    async with services.pool.connection(timeout=ANSWER_WITHIN_S) as connection:
-        return await (await connection.execute(_PROGRESS)).fetchone()
-
-
-async def _progress(services: Services) -> dict[str, Any]:
-    """Raises Overloaded when the database does not say it in time. The question stays open then, as taking it
-    back would wait for the database too, and is shared by all who ask meanwhile: it holds one connection."""
-    if services.probe is None or services.probe.done():
-        services.probe = asyncio.create_task(_ask(services))
-        services.probe.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
-    done, _ = await asyncio.wait((services.probe,), timeout=ANSWER_WITHIN_S)
-    if not done:
-        raise Overloaded("The database does not answer at the moment.")
-    row = done.pop().result()
-    assert row is not None
-    head, models, position, lag, waiting = row
-    return {
-        "ledger_position": head,
-        "projected_position": position,
-        "read_models": models,
-        "projection_lag_s": lag,
-        "alerts_waiting": waiting,
-        "commands_waiting": services.executor.waiting(),
-        "open_streams": services.tail.streams,
-    }
 
 
 @router.get("/healthz")
@@ -66,29 +29,57 @@ async def healthz() -> Answer:
 
 @router.get("/readyz")
 async def readyz(services: S) -> Answer:
-    """200 when the whole thing serves: the database answers, and the read models exist and keep up."""
-    progress = await _progress(services)
-    ready = progress["read_models"] > 0 and progress["projection_lag_s"] <= STALLED_S
-    status = "ready" if ready else "the read models are not kept up to date"
-    return Answer({"status": status, **progress}, 200 if ready else 503, None if ready else {"Retry-After": "1"})
+    """200 when the whole thing serves: the database answers, the read models exist and keep up, and so does every
+    follower of the ledger that ever ran here. Else 503, and `status` says who does not, and why."""
+    state = await probe.state(services)
+    status = "; ".join(state.troubles()) or "ready"
+    followers = {
+        each.name: {
+            "seen_s_ago": each.seen_s_ago,
+            "problem": each.problem,
+            "behind": each.behind,
+            "behind_s": each.behind_s,
+        }
+        for each in state.followers
+    }
+    content = {"status": status, **state.progress, "followers": followers}
+    return Answer(content, 200) if status == "ready" else Answer(content, 503, {"Retry-After": "1"})
 
 
 @router.get("/metrics")
 async def metrics(services: S) -> Response:
     """The same and more for Prometheus."""
     registry = CollectorRegistry()
-    registry.register(_Gauges(await _progress(services)))
+    registry.register(_Gauges(await probe.state(services)))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Gauges(Collector):
-    def __init__(self, values: dict[str, Any]) -> None:
-        self._values = values
+    def __init__(self, state: State) -> None:
+        self._state = state
 
-    def collect(self) -> list[GaugeMetricFamily]:
-        lag = self._values["ledger_position"] - self._values["projected_position"]
-        values = {**self._values, "projection_lag_events": lag}
-        return [
-            GaugeMetricFamily(f"fandesk_{name}", name.replace("_", " "), value=value)
-            for name, value in values.items()
-        ]
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        progress, followers, counts = self._state
+        lag = progress["ledger_position"] - progress["projected_position"]
+        waiting = counts.get(("inbox", ""), 0)
+        for name, value in {**progress, "projection_lag_events": lag, "inbox_waiting": waiting}.items():
+            yield GaugeMetricFamily(f"fandesk_{name}", name.replace("_", " "), value=value)
+        up = {each.name: float(each.trouble() is None) for each in followers}
+        yield _labelled(
+            "follower_up", "whether it follows the ledger, keeps up and has no problem", "follower", up
+        )
+        behind = {each.name: float(each.behind) for each in followers}
+        yield _labelled("follower_lag_events", "ledger entries it has not handled", "follower", behind)
+        behind_s = {each.name: each.behind_s for each in followers}
+        yield _labelled("follower_lag_seconds", "age of the oldest of them", "follower", behind_s)
+        letters = {kind: float(n) for (what, kind), n in counts.items() if what == "dead_letters"}
+        yield _labelled("dead_letters", "entries a consumer could not handle", "consumer", letters)
+        states = {state: float(counts.get(("deliveries", state), 0)) for state in get_args(DeliveryState)}
+        yield _labelled("deliveries", "deliveries of the last 24 hours", "state", states)
+
+
+def _labelled(name: str, documentation: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"fandesk_{name}", documentation, labels=[label])
+    for kind, value in values.items():
+        family.add_metric([kind], value)
+    return family

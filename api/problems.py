@@ -43,6 +43,10 @@ class NumberTaken(errors.Refusal):
     """Another recipient of this organisation has this WhatsApp number."""
 
 
+class Malformed(errors.Refusal):
+    """The body is not what it should be, and cannot be read."""
+
+
 class TooLarge(errors.Refusal):
     """The body is larger than is taken here."""
 
@@ -52,6 +56,7 @@ STATUS |= {
     Forbidden: (403, "Not allowed"),
     NotThere: (404, "Not found"),
     NumberTaken: (409, "The number is another recipient's"),
+    Malformed: (400, "Malformed body"),
     TooLarge: (413, "Too large"),
 }
 
@@ -102,6 +107,8 @@ def install(app: FastAPI) -> None:
                 headers["ETag"] = f'"{refusal.current}"'
             case errors.InvalidField():
                 more = {"errors": [{"field": refusal.field, "detail": refusal.detail}]}
+            case Malformed():
+                more = {"errors": [{"field": "body", "detail": refusal.detail}]}
             case NumberTaken():
                 more = {"errors": [{"field": "whatsapp", "detail": refusal.detail}]}
             case errors.Overloaded():

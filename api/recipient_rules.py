@@ -54,5 +54,5 @@ def fallback_scheme(url: str) -> str:
     if found is None:
         raise InvalidField("fallback", "Must be an apprise URL, such as mailto://user:password@example.com.")
     if scheme in ("http", "https"):  # a service's own address, which apprise knows by its host
-        scheme = str(found.url(privacy=True)).partition("://")[0]
+        scheme = str(found.url(privacy=True)).partition("://")[0]  # type: ignore[no-untyped-call]
     return scheme[:40]

@@ -95,7 +95,7 @@ DeliveryState = Literal[
 
 class Delivery(BaseModel):
     """An alert to a recipient and what became of it; times are null for what has not happened. `unknown`: it
-    left, and nothing was heard since. `superseded`: a later attempt stands for this one. `wamid`: WhatsApp's id of it."""
+    left, and nothing was heard since. `superseded`: a later attempt stands for it. `wamid`: WhatsApp's id."""
 
     id: UUID
     recipient: Named

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -38,13 +38,14 @@ class Product:
         self.log = data.parent / f"{data.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start it and wait until it serves. environment: settings to add to those of the tests."""
         place = ("--data", str(self.data), "--port", str(self.port))
         command = [sys.executable, "-m", "fandesk", "up", *place, *options]
-        environment = {**os.environ, "FANDESK_ADMIN_TOKEN": TOKEN}
-        environment.pop("FANDESK_DATABASE_URL", None)
+        added = {"FANDESK_ADMIN_TOKEN": TOKEN, **(environment or {})}
+        inherited = {key: value for key, value in os.environ.items() if key != "FANDESK_DATABASE_URL"}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**inherited, **added})
         until(self.is_ready, within_s=60, what=f"/readyz; the log says: {self.log.read_text()[-3000:]}")
 
     def is_ready(self) -> bool:
