@@ -34,8 +34,10 @@ from projections.timeline import Timeline
 from workers.notifier.cloud_api import CloudApi, CloudApiSettings
 from workers.notifier.notifier import Notifier
 from workers.notifier.plan import Plan
-from workers.notifier.tempfollow import Consumer
 from workers.projector import project
+from workers.stream.consumer import Consumer
+from workers.stream.log import LogSource
+from workers.stream.source import Source
 
 log = logging.getLogger("fandesk")
 
@@ -162,6 +164,11 @@ def run_projector(config: Config) -> None:
     store.close()
 
 
+def source(config: Config) -> Source:
+    """Where followers get the ledger's entries from."""
+    return LogSource()
+
+
 def run_notify(config: Config) -> None:
     """The role `notify`: alert people, and take what they answer, until SIGTERM."""
     tune()
@@ -189,7 +196,7 @@ async def _notify(config: Config) -> None:
         cloud = CloudApi(config.whatsapp, client) if config.whatsapp is not None else None
 
         def follower(planned: Callable[[], None]) -> Consumer:
-            return Consumer(config.dsn, "notify", store, plan.react, planned)
+            return Consumer(config.dsn, "notify", source(config), plan.react, planned)
 
         notifier = Notifier(config.dsn, pool, executor, cloud, vault(config), config.public_url, follower)
         try:

@@ -60,9 +60,7 @@ class KafkaSource:
 class KafkaFeed:
     """The topic's messages. The library fetches in a thread of its own while this waits or works."""
 
-    def __init__(
-        self, kafka: Kafka, consumer: KafkaConsumer, waiter: Waiter, places: Mapping[int, Place]
-    ) -> None:
+    def __init__(self, kafka: Kafka, consumer: KafkaConsumer, waiter: Waiter, places: Mapping[int, Place]) -> None:
         self._kafka = kafka
         self._consumer = consumer
         self._waiter = waiter
@@ -105,7 +103,9 @@ class KafkaFeed:
         """Read all partitions that the topic has by now. Raises Away while there is no topic."""
         known = self._consumer.partitions_for_topic(self._kafka.topic)
         if not known and not self._assigned:
-            raise Away(f"Kafka at {self._kafka.bootstrap} has no topic {self._kafka.topic} yet: the relay makes it")
+            raise Away(
+                f"Kafka at {self._kafka.bootstrap} has no topic {self._kafka.topic} yet: the relay makes it"
+            )
         added = known - self._assigned
         if not added:
             return
