@@ -124,16 +124,17 @@ def database() -> Iterator[Database]:
 class Product:
     """`fandesk up` as a newcomer starts it, in a process of its own."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, port: int | None = None, **settings: str) -> None:
+        self.settings = settings
         self.data = data / "data"
         self.log = data / "up.log"
-        self.port = free_port()
+        self.port = port or free_port()
         self.server = EmbeddedPostgres(self.data)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "fandesk", "up", "--data", str(self.data), "--port", str(self.port)]
-        environment = {**os.environ, "FANDESK_ADMIN_TOKEN": TOKEN}
+        environment = {**os.environ, "FANDESK_ADMIN_TOKEN": TOKEN, **self.settings}
         environment.pop("FANDESK_DATABASE_URL", None)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)
@@ -146,10 +147,10 @@ class Product:
 
 
 @contextmanager
-def product() -> Iterator[Product]:
-    """The whole product, running, in a folder of its own."""
+def product(port: int | None = None, **settings: str) -> Iterator[Product]:
+    """The whole product, running, in a folder of its own; `settings` by their names in the environment."""
     with folder() as data:
-        made = Product(data)
+        made = Product(data, port, **settings)
         try:
             made.start()
             yield made

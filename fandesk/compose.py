@@ -185,7 +185,6 @@ def run_notify(config: Config) -> None:
 async def _notify(config: Config) -> None:
     store = open_store(config.dsn)
     executor = Executor(store, response_targets)
-    plan = Plan(configured=config.whatsapp is not None)
     pool = AsyncConnectionPool(
         config.dsn, min_size=1, max_size=6, timeout=5, open=False, kwargs={"autocommit": True}
     )
@@ -195,7 +194,7 @@ async def _notify(config: Config) -> None:
     ) as client:
         cloud = CloudApi(config.whatsapp, client) if config.whatsapp is not None else None
 
-        def follower(planned: Callable[[], None]) -> Consumer:
+        def follower(plan: Plan, planned: Callable[[], None]) -> Consumer:
             return Consumer(config.dsn, "notify", source(config), plan.react, planned)
 
         notifier = Notifier(config.dsn, pool, executor, cloud, vault(config), config.public_url, follower)

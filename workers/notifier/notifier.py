@@ -20,6 +20,7 @@ from commands.vault import Vault
 from domain.errors import Overloaded
 from workers.notifier.cloud_api import CloudApi
 from workers.notifier.inbox import Inbox
+from workers.notifier.plan import Plan
 from workers.notifier.sender import AWAY, Sender
 from workers.notifier.teller import Teller
 
@@ -40,7 +41,7 @@ class Follower(Protocol):
 
 
 class Notifier:
-    """follower: makes the follower, given what to call after it has planned something."""
+    """follower: makes the follower of the ledger, which plans, and calls what it is given after each commit."""
 
     def __init__(
         self,
@@ -50,12 +51,13 @@ class Notifier:
         cloud: CloudApi | None,
         vault: Vault | None,
         public_url: str,
-        follower: Callable[[Callable[[], None]], Follower],
+        follower: Callable[[Plan, Callable[[], None]], Follower],
     ) -> None:
         self._dsn = dsn
         self._teller = Teller(pool, executor)
         self._sender = Sender(pool, cloud, vault, public_url, moved=self._teller.wake)
         self._inbox = Inbox(pool, executor, moved=self.look)
+        self._plan = Plan(configured=cloud is not None, may_go=self._sender.may_go)
         self._follower = follower
 
     async def run(self) -> None:
@@ -95,12 +97,11 @@ class Notifier:
         stop = threading.Event()
 
         def planned() -> None:
-            with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self.look)
+            with suppress(RuntimeError):  # the loop has ended: what was planned is unknown to the next start
+                loop.call_soon_threadsafe(self._sender.go, self._plan.leaving())
 
-        following = threading.Thread(
-            target=self._follower(planned).run, args=(stop,), name="follower", daemon=True
-        )
+        follower = self._follower(self._plan, planned)
+        following = threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True)
         following.start()
         try:
             async with asyncio.TaskGroup() as tasks:

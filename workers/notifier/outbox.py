@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from domain.alerting import RESEND_UNKNOWN_AFTER_S, STOPS
-from workers.notifier.plan import TAKEN_ON
+from workers.notifier.delivery import TAKEN_ON, Delivery
 
 Connection = AsyncConnection[Any]
 
@@ -35,22 +35,6 @@ class Waiting:
     id: UUID
     channel: str
     whatsapp: str
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A delivery on its way. whatsapp: E.164; fallback: the encrypted address where the channel is another."""
-
-    id: UUID
-    kind: str
-    channel: str
-    attempt: int
-    severity: str | None
-    content: dict[str, Any]
-    incident_id: UUID | None
-    recipient_id: UUID
-    whatsapp: str
-    fallback: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +138,8 @@ async def failed(connection: Connection, id: UUID, failure: Failure) -> bool:
 
 async def resend_unknown(connection: Connection) -> int:
     """Send again what may not have arrived, when its deadline has passed; how many."""
-    values: dict[str, Any] = {"max": MAX_UNKNOWN, "stopping": STOPPING, **RESEND_UNKNOWN_AFTER_S}
+    deadlines: dict[str, float] = {**RESEND_UNKNOWN_AFTER_S}
+    values: dict[str, Any] = {"max": MAX_UNKNOWN, "stopping": STOPPING, **deadlines}
     cursor = await connection.execute(_RESEND_UNKNOWN, values, prepare=True)
     return cursor.rowcount
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,9 +15,10 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from commands.vault import Vault
 from workers.notifier import messages, outbox
 from workers.notifier.cloud_api import CloudApi, Refused, Taken, Unknown
+from workers.notifier.delivery import Delivery
 from workers.notifier.fallback import send_fallback
 from workers.notifier.limits import Limits
-from workers.notifier.outbox import Delivery, Failure, Waiting
+from workers.notifier.outbox import Failure, Waiting
 from workers.notifier.verdicts import PAIR_RATE, Verdict, backoff_s
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class Sender:
         self._public_url = public_url
         self._moved = moved
         self._limits = Limits()
+        self._counting = threading.Lock()
         self._wanted = asyncio.Event()
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
 
@@ -61,22 +64,41 @@ class Sender:
         """Something may be due. From the event loop's own thread."""
         self._wanted.set()
 
+    def may_go(self, number: str) -> bool:
+        """Whether a WhatsApp message may leave to that number now; it counts as sent then. From any thread."""
+        with self._counting:
+            now = time.monotonic()
+            if len(self._tasks) >= IN_FLIGHT or self._limits.may_send(number, now) > 0:
+                return False
+            self._limits.count(number, now)
+            return True
+
+    def go(self, deliveries: list[Delivery]) -> None:
+        """Send what was claimed already, at once. From the event loop's own thread."""
+        for delivery in deliveries:
+            self._start(delivery)
+        self._wanted.set()
+
     async def begin(self) -> None:
         """Take over from a sender that is gone: what it was sending is unknown, what it sent counts for rates."""
         async with self._pool.connection() as connection:
             await outbox.recover(connection, self._tasks)
             recent = await outbox.recently_sent(connection, REMEMBER_S)
-        self._limits = Limits()
         age = time.time() - time.monotonic()
-        self._limits.replay((number, at.timestamp() - age) for number, at in recent)
+        with self._counting:
+            self._limits = Limits()
+            self._limits.replay((number, at.timestamp() - age) for number, at in recent)
 
     async def run(self) -> None:
         """Send until cancelled; messages in flight are left to `finish`. Raises what says that the database is
         away: begin again then."""
+        look_at = 0.0
         while True:
             self._wanted.clear()
             async with self._pool.connection() as connection:
-                await outbox.resend_unknown(connection)
+                if time.monotonic() >= look_at:
+                    await outbox.resend_unknown(connection)
+                    look_at = time.monotonic() + LOOK_EVERY_S
                 pause = await self._send_due(connection)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), min(pause, LOOK_EVERY_S))
@@ -108,14 +130,10 @@ class Sender:
         for each in waiting:
             if len(chosen) == free:
                 break
-            now = time.monotonic()
-            wait_s = self._limits.may_send(each.whatsapp, now) if each.channel == "whatsapp" else 0.0
-            if wait_s > 0:
-                pause = min(pause, wait_s)
-                continue
-            if each.channel == "whatsapp":
-                self._limits.count(each.whatsapp, now)
-            chosen.append(each.id)
+            if each.channel != "whatsapp" or self.may_go(each.whatsapp):
+                chosen.append(each.id)
+            else:
+                pause = min(pause, self._limits.may_send(each.whatsapp, time.monotonic()) or LOOK_EVERY_S)
         return chosen, pause
 
     def _start(self, delivery: Delivery) -> None:
@@ -164,7 +182,8 @@ class Sender:
                 return lambda connection: outbox.unknown(connection, delivery, reason)
             case Refused(code, reason, verdict):
                 if code == PAIR_RATE:
-                    self._limits.refused(delivery.whatsapp, time.monotonic())
+                    with self._counting:
+                        self._limits.refused(delivery.whatsapp, time.monotonic())
                 return _failing(delivery, after_refusal(reason, code, verdict, delivery.attempt))
 
     def _content(self, delivery: Delivery) -> messages.Content:
