@@ -1,9 +1,12 @@
 """`fandesk whatsapp-sandbox`: Meta's side of WhatsApp on this machine."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
+
+if TYPE_CHECKING:
+    from workers.sandbox.sandbox import Settings
 
 
 def whatsapp_sandbox(
@@ -33,9 +36,6 @@ def whatsapp_sandbox(
     per_second: Annotated[int, typer.Option(min=1, help="Messages per second of one number.")] = 80,
 ) -> None:
     """Play Meta's side of WhatsApp: a strict Cloud API, signed webhooks, and a page that shows the phones."""
-    import uvicorn
-
-    from workers.sandbox.app import create_app
     from workers.sandbox.limits import Rates
     from workers.sandbox.sandbox import Settings
 
@@ -53,6 +53,15 @@ def whatsapp_sandbox(
         keep=keep,
         rates=Rates(pair_interval, pair_burst, per_second),
     )
+    serve(settings, host, port)
+
+
+def serve(settings: "Settings", host: str, port: int) -> None:
+    """Run a sandbox until SIGTERM."""
+    import uvicorn
+
+    from workers.sandbox.app import create_app
+
     config = uvicorn.Config(
         create_app(settings, say=typer.echo),
         host=host,

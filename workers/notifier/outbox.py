@@ -138,7 +138,7 @@ async def failed(connection: Connection, id: UUID, failure: Failure) -> bool:
 
 async def resend_unknown(connection: Connection) -> int:
     """Send again what may not have arrived, when its deadline has passed; how many."""
-    deadlines: dict[str, float] = {**RESEND_UNKNOWN_AFTER_S}
+    deadlines = {str(severity): after_s for severity, after_s in RESEND_UNKNOWN_AFTER_S.items()}
     values: dict[str, Any] = {"max": MAX_UNKNOWN, "stopping": STOPPING, **deadlines}
     cursor = await connection.execute(_RESEND_UNKNOWN, values, prepare=True)
     return cursor.rowcount
