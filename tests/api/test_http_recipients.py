@@ -180,6 +180,20 @@ def test_a_person_may_be_named_who_sees_incidents(
     assert org.http.patch(f"{PATH}/{made['id']}", json={"person": None}).json()["person"] is None
 
 
+def test_what_whatsapp_calls_a_number_is_forgotten_with_the_number(
+    own: Org, number: str, sql: psycopg.Connection[Any]
+) -> None:
+    made = _add(own, number)
+    sql.execute("update notify.recipients set wa_id = '1555' where id = %s", (made["id"],))
+
+    def wa_id_after(whatsapp: str) -> str | None:
+        assert own.http.patch(f"{PATH}/{made['id']}", json={"whatsapp": whatsapp}).status_code == 200
+        return sql.execute("select wa_id from notify.recipients where id = %s", (made["id"],)).fetchone()[0]  # type: ignore[index]
+
+    assert wa_id_after(f"{number[:2]} {number[2:]}") == "1555"
+    assert wa_id_after("+4915112345678") is None
+
+
 def test_opting_in_and_out(own: Org, number: str) -> None:
     made = _add(own, number, opt_in=False)
     assert (made["opt_in"], made["opted_in_at"]) == (False, None)

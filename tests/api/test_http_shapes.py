@@ -41,7 +41,7 @@ def test_the_document_names_tokens_and_headers(http: httpx.Client) -> None:
     assert "Ledger-Position" in {each["name"] for each in detail["parameters"]}
     for path in ("/api/v1/integrations/{key}/alertmanager", "/webhooks/whatsapp"):
         assert "security" not in paths[path]["post"]
-    assert "parameters" not in paths["/api/v1/notifications/recipients"]["post"]
+    assert paths["/api/v1/notifications/recipients"]["post"].get("parameters", []) == []
     shown = paths["/api/v1/notifications/recipients/{id}"]
     assert [each["name"] for each in shown["get"]["parameters"]] == ["id"]
-    assert list(shown["delete"]["responses"])[0] == "204"
+    assert {code for code in shown["delete"]["responses"] if code < "3"} == {"204"}
