@@ -21,11 +21,7 @@ from api.views import Answer, from_cursor, time_or_null, to_cursor
 from commands.ids import new_id
 from domain.errors import InvalidField
 
-router = APIRouter(
-    prefix="/api/v1/notifications/recipients",
-    tags=["recipients"],
-    responses={**PROBLEMS, **shows(shapes.Recipient)},
-)
+router = APIRouter(prefix="/api/v1/notifications/recipients", tags=["recipients"], responses=PROBLEMS)
 
 S = Annotated[Services, Depends(services)]
 Reader = Annotated[Caller, Depends(caller)]
@@ -76,13 +72,13 @@ async def list_recipients(
     return Answer({"items": [_view(row) for row in page], "next_cursor": to_cursor("recipients", place)})
 
 
-@router.get("/{id}")
+@router.get("/{id}", responses=shows(shapes.Recipient))
 async def get_recipient(services: S, caller: Reader, id: UUID) -> Answer:
     """One of them, with what became of the last alert to them."""
     return Answer(await _find(services, caller, id))
 
 
-@router.patch("/{id}", responses=TAKEN)
+@router.patch("/{id}", responses={**shows(shapes.Recipient), **TAKEN})
 async def change_recipient(services: S, caller: Admin, id: UUID, body: schemas.RecipientPatch) -> Answer:
     """Change what is named, leave the rest."""
     await _find(services, caller, id)
@@ -143,7 +139,7 @@ async def _fallback(services: Services, url: str | None) -> tuple[bytes | None, 
     if services.vault is None:
         raise InvalidField("fallback", "Cannot be kept without a key to encrypt it with: set FANDESK_SECRET_KEY.")
     scheme = await asyncio.to_thread(fallback_scheme, url)
-    return services.vault.encrypt(url), scheme
+    return await asyncio.to_thread(services.vault.encrypt, url), scheme
 
 
 async def _write(services: Services, query: str, values: dict[str, Any]) -> None:

@@ -35,7 +35,11 @@ S = Annotated[Services, Depends(services)]
 Word = Annotated[str, Query(max_length=1000)]
 
 
-@router.get(PATH, response_class=PlainTextResponse)
+@router.get(
+    PATH,
+    response_class=PlainTextResponse,
+    responses={422: {"model": Problem, "description": "A field cannot be accepted"}},
+)
 async def challenge(
     services: S,
     mode: Annotated[Word | None, Query(alias="hub.mode")] = None,

@@ -5,7 +5,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -72,3 +73,29 @@ class Product:
         command = [sys.executable, "-m", "fandesk", *arguments, "--data", str(self.data)]
         environment = {key: value for key, value in os.environ.items() if key != "FANDESK_DATABASE_URL"}
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=check)
+
+
+@contextmanager
+def api_alone(dsn: str, folder: Path, **settings: str) -> Iterator[str]:
+    """The role api by itself on a database, which is an external one to it; its address. Nothing else that the
+    product runs touches the rows then. Its log is `folder`/api.log."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "fandesk", "api", "--port", str(port)]
+    environment = {**os.environ, "FANDESK_DATABASE_URL": dsn, **settings}
+    with (folder / "api.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+
+    def answers() -> bool:
+        assert process.poll() is None, (folder / "api.log").read_text()[-3000:]
+        try:
+            return httpx.get(f"{url}/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        until(answers, within_s=60, what="the role api")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)

@@ -18,6 +18,8 @@ READS = (
     "/incidents/INC-1",
     "/incidents/INC-1/timeline",
     "/incidents/INC-1/events",
+    "/incidents/INC-1/deliveries",
+    "/notifications/recipients",
     "/stream",
     "/incidents/INC-1/stream",
     "/ledger/events",

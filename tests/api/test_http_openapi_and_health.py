@@ -16,6 +16,12 @@ ROUTES = {
     ("get", "/stream"),
     ("get", "/ledger/events"),
     ("get", "/analytics/summary"),
+    ("get", "/incidents/{id}/deliveries"),
+    ("post", "/notifications/recipients"),
+    ("get", "/notifications/recipients"),
+    ("get", "/notifications/recipients/{id}"),
+    ("patch", "/notifications/recipients/{id}"),
+    ("delete", "/notifications/recipients/{id}"),
     ("post", "/integrations"),
     ("post", "/integrations/{key}/alertmanager"),
     *(
@@ -58,6 +64,8 @@ def test_openapi_is_sound_and_lists_every_route(org: Org) -> None:
         ("get", "/healthz"),
         ("get", "/readyz"),
         ("get", "/metrics"),
+        ("get", "/webhooks/whatsapp"),
+        ("post", "/webhooks/whatsapp"),
     } <= operations.keys()
     for (method, path), operation in operations.items():
         named = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
