@@ -44,10 +44,17 @@ def page(status: str, body: str | bytes, kind: str = "application/json") -> byte
 def _read_request(connection: socket.socket) -> None:
     raw = b""
     while b"\r\n\r\n" not in raw:
-        raw += connection.recv(65536)
+        raw += _some(connection)
     head, _, body = raw.partition(b"\r\n\r\n")
     length = next(
         (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")), 0
     )
     while len(body) < length:
-        body += connection.recv(65536)
+        body += _some(connection)
+
+
+def _some(connection: socket.socket) -> bytes:
+    raw = connection.recv(65536)
+    if not raw:
+        raise ConnectionError("The client has gone.")
+    return raw

@@ -101,7 +101,6 @@ def test_answer_that_stops_halfway_is_unknown() -> None:
         ("graph.facebook.com", "account"),
         ("", "account"),
         ("http://[::1", "account"),
-        ("http://a:99999999", "account"),
     ],
 )
 def test_what_cannot_be_reached_was_not_sent(base_url: str, verdict: str) -> None:
@@ -132,28 +131,10 @@ def test_reason_quotes_neither_token_nor_person_nor_message() -> None:
         assert secret not in answer.reason
 
 
+NAMES = ("error", "code", "message", "error_data", "details", "messages", "contacts", "id", "wa_id", "type")
 junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "error",
-                    "code",
-                    "message",
-                    "error_data",
-                    "details",
-                    "messages",
-                    "contacts",
-                    "id",
-                    "wa_id",
-                    "type",
-                ]
-            ),
-            inner,
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner),
 )
 
 

@@ -23,17 +23,17 @@ TITLE = "Checkout is down for +49 151 9999 8888"
 
 
 @pytest.fixture(scope="module")
-def _meta() -> Iterator[Running]:
+def shared() -> Iterator[Running]:
     with hearing() as heard, answering(heard, token=TOKEN, keep=10) as running:
         yield running
 
 
 @pytest.fixture
-def meta(_meta: Running) -> Iterator[Running]:
+def meta(shared: Running) -> Iterator[Running]:
     """A sandbox that takes one token only; empty, and behaving."""
-    _meta.http.delete("/_sandbox/messages").raise_for_status()
-    yield _meta
-    _meta.behave()
+    shared.http.delete("/_sandbox/messages").raise_for_status()
+    yield shared
+    shared.behave()
 
 
 def send(meta: Running, content: dict[str, Any], to: str = f"+{PERSON}", **changes: Any) -> Answer:
@@ -73,6 +73,7 @@ def test_an_alert_arrives_with_its_buttons(meta: Running) -> None:
     ],
 )
 def test_session_messages_are_taken(meta: Running, content: dict[str, Any]) -> None:
+    send(meta, alert())  # whoever writes, answers a number of ours
     meta.reply()
 
     assert isinstance(send(meta, content), Taken)
@@ -85,21 +86,22 @@ hostile = st.one_of(st.text(max_size=60), odd, st.builds(lambda text, n: text * 
 
 
 @given(title=hostile, severity=hostile, link=hostile)
-@settings(max_examples=150, deadline=None)
-def test_no_title_is_refused(_meta: Running, title: str, severity: str, link: str) -> None:
-    _meta.clock.now += 10
+@settings(max_examples=100, deadline=None)
+def test_no_title_is_refused(shared: Running, title: str, severity: str, link: str) -> None:
+    shared.clock.now += 10
 
-    assert isinstance(send(_meta, alert(title, severity=severity, link=link)), Taken)
+    assert isinstance(send(shared, alert(title, severity=severity, link=link)), Taken)
 
 
 @given(body=hostile, title=hostile)
-@settings(max_examples=75, deadline=None)
-def test_no_body_is_refused(_meta: Running, body: str, title: str) -> None:
-    _meta.clock.now += 20
-    _meta.reply()
+@settings(max_examples=40, deadline=None)
+def test_no_body_is_refused(shared: Running, body: str, title: str) -> None:
+    shared.clock.now += 20
+    send(shared, alert())
+    shared.reply()
 
-    assert isinstance(send(_meta, messages.text(body)), Taken)
-    assert isinstance(send(_meta, messages.buttons(body, [("ack:1", "Acknowledge")])), Taken)
+    assert isinstance(send(shared, messages.text(body)), Taken)
+    assert isinstance(send(shared, messages.buttons(body, [("ack:1", "Acknowledge")])), Taken)
 
 
 BUSY = {1, 2, 4, 80007, 130429, 131000, 131016, 131048, 131056, 131057, 133004}
@@ -190,7 +192,7 @@ def test_wrong_address(meta: Running, changes: dict[str, str]) -> None:
     assert answer.verdict == "account"
 
 
-def test_pair_rate_of_meta(meta: Running) -> None:
+def test_pair_rate_ofshared(meta: Running) -> None:
     answers = [send(meta, alert()) for _ in range(46)]
 
     last = answers.pop()
