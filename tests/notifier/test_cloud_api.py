@@ -31,9 +31,14 @@ def shared() -> Iterator[Running]:
 @pytest.fixture
 def meta(shared: Running) -> Iterator[Running]:
     """A sandbox that takes one token only; empty, and behaving."""
-    shared.http.delete("/_sandbox/messages").raise_for_status()
+    forget(shared)
     yield shared
     shared.behave()
+
+
+def forget(meta: Running) -> None:
+    """Empty it: messages, rates and who has written."""
+    meta.http.delete("/_sandbox/messages").raise_for_status()
 
 
 def send(meta: Running, content: dict[str, Any], to: str = f"+{PERSON}", **changes: Any) -> Answer:
@@ -88,7 +93,7 @@ hostile = st.one_of(st.text(max_size=60), odd, st.builds(lambda text, n: text * 
 @given(title=hostile, severity=hostile, link=hostile)
 @settings(max_examples=100, deadline=None)
 def test_no_title_is_refused(shared: Running, title: str, severity: str, link: str) -> None:
-    shared.clock.now += 10
+    forget(shared)
 
     assert isinstance(send(shared, alert(title, severity=severity, link=link)), Taken)
 
@@ -96,7 +101,7 @@ def test_no_title_is_refused(shared: Running, title: str, severity: str, link: s
 @given(body=hostile, title=hostile)
 @settings(max_examples=40, deadline=None)
 def test_no_body_is_refused(shared: Running, body: str, title: str) -> None:
-    shared.clock.now += 20
+    forget(shared)
     send(shared, alert())
     shared.reply()
 
@@ -192,7 +197,7 @@ def test_wrong_address(meta: Running, changes: dict[str, str]) -> None:
     assert answer.verdict == "account"
 
 
-def test_pair_rate_ofshared(meta: Running) -> None:
+def test_pair_rate_of_meta(meta: Running) -> None:
     answers = [send(meta, alert()) for _ in range(46)]
 
     last = answers.pop()
