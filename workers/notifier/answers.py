@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from workers.notifier.verdicts import Verdict, number, reason, verdict
-from workers.notifier.words import one_line
+from workers.notifier.verdicts import MAX_REASON, Verdict, number, reason, verdict
+from workers.notifier.words import cut, one_line
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ class Unknown:
 Answer: TypeAlias = Taken | Refused | Unknown
 
 MAX_WAMID = 512
+METAS = ("code", "type", "fbtrace_id")
+"""Fields of an error of Meta's, of which one at least tells it from a gateway's."""
+
 WRITTEN = ("text", "body", "payload", "title")
 """The names under which a request says what people read or send back."""
 
@@ -55,8 +58,8 @@ def read(http_status: int, raw: bytes, private: tuple[str, ...] = ()) -> Answer:
         if isinstance(wamid, str) and 0 < len(wamid) <= MAX_WAMID and wamid.isprintable():
             return Taken(wamid, _wa_id(body))
         said = reason(error, "no error either", private) if isinstance(error, dict) else "no error either"
-        return Unknown(f"The answer was HTTP {http_status} without a message id: {said}"[:300])
-    if isinstance(error, dict):
+        return Unknown(cut(f"The answer was HTTP {http_status} without a message id: {said}", MAX_REASON))
+    if isinstance(error, dict) and any(name in error for name in METAS):
         code, subcode = number(error.get("code")), number(error.get("error_subcode"))
         return Refused(code, reason(error, otherwise, private), verdict(code, http_status, subcode))
     if http_status < 300 or http_status >= 500:

@@ -1,6 +1,7 @@
 """The other way to reach a person when WhatsApp fails: whatever the library Apprise can send to."""
 
 import asyncio
+import logging
 
 from workers.notifier.words import clean
 
@@ -25,6 +26,8 @@ def _send(url: str, title: str, body: str) -> str | None:
     # Imported here because it takes a second and most installations never need it.
     from apprise import Apprise
 
+    # It logs tokens of addresses that it cannot use.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     service = Apprise.instantiate(url)
     if service is None:
         return "The fallback's address is not one that can be used."

@@ -86,7 +86,7 @@ def buttons(body: str, choices: list[tuple[str, str]]) -> Content:
     for title in titles:
         if not is_visible(title) or one_line(title) != title or units(title) > MAX_BUTTON_TITLE:
             raise ValueError(
-                f"A button's title has 1 to {MAX_BUTTON_TITLE} characters on one line, not {title!r}."
+                f"A button's title is one line of up to {MAX_BUTTON_TITLE} characters, not {title!r}."
             )
     replies = [{"type": "reply", "reply": {"id": _payload(payload), "title": title}} for payload, title in choices]
     said = {"text": cut(_said(body), MAX_BUTTONS_BODY)}

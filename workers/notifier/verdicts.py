@@ -1,9 +1,9 @@
 """What a refusal of Meta's means for the message: try again soon, get people to put something right, or give up.
 
-Sources: Meta's list of error codes (developers.facebook.com, business-messaging/whatsapp/support/error-codes), which
-says for each whether to wait, to correct the account or to change the message; the Graph API's list
-(docs/graph-api/guides/error-handling) for the codes below 1000 and for subcode 33; the pair rate's 6 seconds are
-from the page on throughput. Codes of neither list count as `never`, so that nothing is sent for ever.
+Sources: Meta's list of error codes (developers.facebook.com, business-messaging/whatsapp/support/error-codes),
+which says for each whether to wait, to correct the account or to change the message; the Graph API's list (its
+guide to error handling) for the codes below 1000 and for subcode 33; the pair rate's 6 seconds are from the page
+on throughput. Codes of neither list count as `never`, so that nothing is sent for ever.
 """
 
 import random
@@ -14,7 +14,7 @@ from workers.notifier.redaction import redacted
 from workers.notifier.words import cut, one_line
 
 Verdict = Literal["busy", "account", "never"]
-"""busy: try again with backoff. account: try again slowly, people must put something right. never: it will not go."""
+"""busy: try again with backoff. account: slowly, as people must put something right. never: it will not go."""
 
 PAIR_RATE = 131056
 """Too many messages to one person: nothing may go to them for 6 seconds."""
