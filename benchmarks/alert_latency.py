@@ -1,10 +1,10 @@
-"""From the commit of IncidentTriggered to the request arriving at the WhatsApp sandbox, against the least possible.
+"""From the commit of IncidentTriggered to the request arriving at the WhatsApp sandbox, against a floor.
 
 Ours is `fandesk up` as a whole, reading its log directly, and once more through a real Apache Kafka where Java
 and Maven are there. The floor is a program that waits for a PostgreSQL notification and posts the same message at
 once: from the commit to the callback, and one POST on loopback. Both are timed from the database's clock just
-before the commit to the sandbox's clock at the request's arrival. At rest, ours and the floor take turns; then ours
-alone under 50 commands/s. `--quick` leaves Kafka out.
+before the commit to the sandbox's clock at the request's arrival. At rest, ours and the floor take turns; then
+ours alone under 50 commands/s. `--quick` leaves Kafka out.
 """
 
 import json

@@ -15,13 +15,15 @@ from pydantic import ValidationError
 from commands.importers import NotThisFormat
 from fandesk import compose, first_start
 from fandesk.account import EmbeddedPostgresError
+from fandesk.demo import demo as demo_of
+from fandesk.demo import fill
 from fandesk.embedded import EmbeddedPostgres
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError
 from fandesk.place import DEFAULT_DATA, NoData, bring_up_to_date, config_of, database, is_external, ledger
 from fandesk.progress import Say, progress
 from fandesk.ready import is_ready
-from fandesk.sandbox_cli import whatsapp_sandbox
+from fandesk.sandbox_cli import serve, whatsapp_sandbox
 from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
 from projections.rebuild import RebuildRefused, compare, rebuild
@@ -74,12 +76,23 @@ def main() -> None:
 
 
 @app.command()
-def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
+def up(
+    data: Data = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="With a sample organisation, and a phone that alerts arrive on.")
+    ] = False,
+) -> None:
     """Run everything on this machine."""
     settings = Settings()
     postgres = None if is_external(settings, data) else EmbeddedPostgres(data or DEFAULT_DATA)
     config = config_of(settings, postgres, host, port)
     _check_port(host, port)
+    play = demo_of(config) if demo else None
+    if play is not None:
+        config = play.config
+        _check_port("127.0.0.1", play.port)
     made: list[first_start.FirstStart] = []
 
     def prepare() -> None:
@@ -87,6 +100,8 @@ def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
         token = settings.admin_token.get_secret_value() if settings.admin_token else None
         first = first_start.first_start(config.owner_dsn, settings.organization, token)
         compose.prepare_read_models(config)
+        if play is not None:
+            fill(config)
         made.extend([first] if first else [])
 
     def ready() -> bool:
@@ -94,6 +109,8 @@ def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
             return False
         say(f"FanDesk Incidents {compose.VERSION} answers on {config.public_url}")
         show_token()
+        if play is not None:
+            say(f"A phone to play with is on http://127.0.0.1:{play.port}: trigger something critical, then look.")
         return True
 
     def show_token() -> None:
@@ -108,6 +125,8 @@ def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
         Role("notify", lambda: compose.run_notify(config)),
         Role("api", lambda: compose.run_api(config)),
     ]
+    if play is not None:
+        roles.append(Role("sandbox", lambda: serve(play.sandbox, "127.0.0.1", play.port)))
     try:
         raise SystemExit(Supervisor(roles, postgres=postgres, say=say, prepare=prepare).run(ready))
     finally:

@@ -1,4 +1,4 @@
-"""`fandesk up --demo`: a sample organisation to look at, and Meta's side of WhatsApp on this machine to play with."""
+"""`fandesk up --demo`: a sample organisation to look at, and Meta's side of WhatsApp to play with."""
 
 import secrets
 from collections.abc import Iterator

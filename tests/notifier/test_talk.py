@@ -89,7 +89,7 @@ def late(status: Any, by: Actor) -> NotAllowedNow:
 @pytest.mark.parametrize(
     ("verb", "status", "by", "name", "answer"),
     [
-        ("ack", "acknowledged", ALICE, "Alice", "You have already acknowledged INC-12, at 03:12:05 UTC on 02 Mar."),
+        ("ack", "acknowledged", ALICE, "A", "You have already acknowledged INC-12, at 03:12:05 UTC on 02 Mar."),
         ("ack", "acknowledged", BOB, "Bob", "Bob has already acknowledged INC-12, at 03:12:05 UTC on 02 Mar."),
         ("ack", "investigating", BOB, "Bob",
          "Bob has already begun to investigate INC-12, at 03:12:05 UTC on 02 Mar."),

@@ -11,8 +11,8 @@ TAKEN_ON = "Somebody took the incident on, or closed it, before this left."
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery that was claimed to be sent. whatsapp: E.164; fallback: the encrypted address where the channel is
-    another. content: of an alert its number and title, of a reply its text and buttons."""
+    """A delivery that was claimed to be sent. whatsapp: E.164; fallback: the encrypted address where the channel
+    is another. content: of an alert its number and title, of a reply its text and buttons."""
 
     id: UUID
     kind: str

@@ -117,9 +117,9 @@ _ALERT = """
                 where d.incident_id = %(incident)s and d.recipient_id = r.id and d.kind = 'alert'
                   and d.state not in ('cancelled', 'failed', 'not_configured'))),
     planned as (
-        insert into notify.deliveries (id, kind, organization_id, recipient_id, channel, incident_id, cause_position,
-                                       cause_version, severity, content, state, reason, cancelled_at, sending_at,
-                                       due_at)
+        insert into notify.deliveries (id, kind, organization_id, recipient_id, channel, incident_id,
+                                       cause_position, cause_version, severity, content, state, reason,
+                                       cancelled_at, sending_at, due_at)
         select gen_random_uuid(), 'alert', organization_id, w.id, way.channel, %(incident)s, %(position)s,
                %(version)s, %(severity)s, %(content)s, way.state, way.reason,
                case way.state when 'cancelled' then clock_timestamp() end,
