@@ -32,7 +32,7 @@ def wish(limits: Limits, wishes: list[tuple[float, str, bool, int]]) -> list[tup
             if wait and patient:
                 now += wait
                 wait = limits.may_send(person, now)
-                assert wait == 0.0
+                assert wait == 0.0, "who was told how long to wait, waits once"
             if wait == 0.0:
                 limits.count(person, now)
                 sent.append((person, now))

@@ -49,9 +49,10 @@ class Limits:
     def may_send(self, person: str, now: float) -> float:
         """0.0: now. Otherwise, after how many seconds to ask again; whoever sends then calls `count`."""
         self._follow(now)
-        free_at = self._number_free_at()
+        # Whoever waits for the number's turn may come too late to borrow from the person's.
+        free_at = max(now, self._number_free_at())
         burst = self._bursts.get(person)
-        if burst is not None and not self._may_borrow(burst, now):
+        if burst is not None and not self._may_borrow(burst, free_at):
             free_at = max(free_at, burst.paid_at + self._slack)
         wait = free_at - now
         return wait if wait > EXACT_S else 0.0
