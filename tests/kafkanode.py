@@ -36,7 +36,11 @@ def jars() -> Path:
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
         run = subprocess.run(
-            [*command, f"-DoutputDirectory={folder}/jars"], capture_output=True, text=True, timeout=280, check=False
+            [*command, f"-DoutputDirectory={folder}/jars"],
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
         )
         if run.returncode:
             raise Missing(f"Maven could not bring Kafka: {(run.stdout + run.stderr)[-1000:]}")

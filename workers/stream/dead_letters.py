@@ -35,9 +35,7 @@ class DeadLetter(NamedTuple):
         return Message(self.partition, self.place, self.key or b"", self.headers, self.body)
 
 
-_COLUMNS = (
-    "id, consumer, source, partition, place, key, headers, body, reason, failed_at, tries, again"
-)
+_COLUMNS = "id, consumer, source, partition, place, key, headers, body, reason, failed_at, tries, again"
 
 
 def reason(problem: BaseException) -> str:
@@ -53,8 +51,16 @@ def put(cursor: Cursor[Any], consumer: str, source: str, message: Message, why: 
         " values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (consumer, source, partition, place) do update"
         " set key = excluded.key, headers = excluded.headers, body = excluded.body, reason = excluded.reason,"
         " failed_at = clock_timestamp(), tries = known.tries + 1, again = false",
-        (consumer, source, message.partition, message.place, message.key, Jsonb(dict(message.headers)),
-         message.body, why),
+        (
+            consumer,
+            source,
+            message.partition,
+            message.place,
+            message.key,
+            Jsonb(dict(message.headers)),
+            message.body,
+            why,
+        ),
     )
 
 

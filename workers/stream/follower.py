@@ -148,7 +148,11 @@ class Follower:
         self._places |= moved
         log.error(
             "%s: %s partition %s place %s is a dead letter: %s",
-            self._name, self._source.name, message.partition, message.place, why,
+            self._name,
+            self._source.name,
+            message.partition,
+            message.place,
+            why,
         )
 
     def _once_more(self, mine: Turn) -> bool:

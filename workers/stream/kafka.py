@@ -10,8 +10,9 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from workers.stream.address import ANSWER_S, Kafka, answering
-from workers.stream.ledger import checkpoint
+from workers.stream.address import Kafka
+from workers.stream.answering import ANSWER_S, BOOTSTRAP_S, answering
+from workers.stream.ledger import behind, checkpoint
 from workers.stream.log import LOG
 from workers.stream.message import Message, text_headers
 from workers.stream.source import BATCH, Away, Place, Standing, Waiter
@@ -20,7 +21,6 @@ RELAY = "relay"
 """The follower that fills the topic."""
 
 _SLICE_S = 0.25
-_BOOTSTRAP_S = 2.5
 _NEWS_S = 30.0  # in which we surely hear of new partitions: they are asked for every five seconds
 
 
@@ -39,7 +39,7 @@ class KafkaSource:
         """See Source."""
         with answering(self.kafka):
             consumer = KafkaConsumer(
-                **self.kafka.options(_BOOTSTRAP_S),
+                **self.kafka.options(BOOTSTRAP_S),
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
@@ -60,9 +60,7 @@ class KafkaSource:
 class KafkaFeed:
     """The topic's messages. The library fetches in a thread of its own while this waits or works."""
 
-    def __init__(
-        self, kafka: Kafka, consumer: KafkaConsumer, waiter: Waiter, places: Mapping[int, Place]
-    ) -> None:
+    def __init__(self, kafka: Kafka, consumer: KafkaConsumer, waiter: Waiter, places: Mapping[int, Place]) -> None:
         self._kafka = kafka
         self._consumer = consumer
         self._waiter = waiter
@@ -90,7 +88,8 @@ class KafkaFeed:
         lag = {at.partition: end - _next(places, at.partition) for at, end in ends.items()}
         lagging = [places[p].position if p in places else 0 for p, left in lag.items() if left > 0]
         reached = min([relayed, *lagging])
-        return Standing(reached, self._settled(reached), sum(left for left in lag.values() if left > 0))
+        unread = sum(left for left in lag.values() if left > 0) + behind(self._waiter.connection, relayed).entries
+        return Standing(reached, self._settled(reached), unread)
 
     def _settled(self, reached: int) -> int:
         """What was reached a while ago: entries might be in a partition that we had not heard of yet."""
@@ -105,14 +104,16 @@ class KafkaFeed:
         """Read all partitions that the topic has by now. Raises Away while there is no topic."""
         known = self._consumer.partitions_for_topic(self._kafka.topic)
         if not known and not self._assigned:
-            raise Away(f"Kafka at {self._kafka.bootstrap} has no topic {self._kafka.topic} yet: the relay makes it")
+            raise Away(
+                f"Kafka at {self._kafka.bootstrap} has no topic {self._kafka.topic} yet: the relay makes it"
+            )
         added = known - self._assigned
         if not added:
             return
         self._seen.clear()
         self._assigned |= added
         self._consumer.assign([TopicPartition(self._kafka.topic, partition) for partition in self._assigned])
-        for partition in added:
+        for partition in self._assigned:
             at = TopicPartition(self._kafka.topic, partition)
             if partition in self._places:
                 self._consumer.seek(at, self._places[partition].next)

@@ -63,7 +63,13 @@ class LogFeed:
 
 
 def _message(
-    position: int, incident: str, version: int, organization: str, topic: str, recorded_at: str | None, state: bytes
+    position: int,
+    incident: str,
+    version: int,
+    organization: str,
+    topic: str,
+    recorded_at: str | None,
+    state: bytes,
 ) -> Message:
     kind, _, schema = topic.partition("/")
     headers = {

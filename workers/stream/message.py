@@ -64,4 +64,6 @@ def printable(text: str) -> str:
 
 def text_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     """Kafka's headers as texts; bytes that are not UTF-8 are written as escapes."""
-    return {printable(name): printable((value or b"").decode(errors="backslashreplace")) for name, value in headers}
+    return {
+        printable(name): printable((value or b"").decode(errors="backslashreplace")) for name, value in headers
+    }

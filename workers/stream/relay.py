@@ -33,9 +33,7 @@ class Relay:
 
     def __init__(self, dsn: str, kafka: Kafka) -> None:
         self._publisher = Publisher(kafka)
-        self._follower = Follower(
-            dsn, RELAY, LogSource(), self._publisher.publish, check=self._publisher.check
-        )
+        self._follower = Follower(dsn, RELAY, LogSource(), self._publisher.publish, check=self._publisher.check)
 
     def run(self, stop: threading.Event) -> None:
         """Publish until `stop` is set. See Follower.run."""
@@ -129,7 +127,9 @@ class Publisher:
                 metrics_enabled=False,
             )
             if not self._producer.config["enable_idempotence"]:
-                raise RuntimeError("the Kafka library has switched idempotence off: an entry could be published late")
+                raise RuntimeError(
+                    "the Kafka library has switched idempotence off: an entry could be published late"
+                )
         return self._producer
 
     def _has_topic(self, admin: KafkaAdminClient) -> bool:
