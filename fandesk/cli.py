@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from commands.importers import NotThisFormat
 from fandesk import compose, first_start
 from fandesk.account import EmbeddedPostgresError
+from fandesk.dead_letters_cli import dead_letters_app
 from fandesk.embedded import EmbeddedPostgres
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError
@@ -34,10 +35,19 @@ app = typer.Typer(
 )
 token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(token_app, name="token")
+app.add_typer(dead_letters_app, name="dead-letters")
 app.command()(whatsapp_sandbox)
 
 
-REFUSALS = (MigrationError, EmbeddedPostgresError, RebuildRefused, NotThisFormat, NothingToImportInto, NoData)
+REFUSALS = (
+    MigrationError,
+    EmbeddedPostgresError,
+    RebuildRefused,
+    NotThisFormat,
+    NothingToImportInto,
+    NoData,
+    compose.NoKafka,
+)
 """What is told by its own words."""
 
 Data = Annotated[
@@ -58,6 +68,7 @@ def main() -> None:
         )
         for chatty in ("uvicorn.error", "psycopg.pool"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # our own words for an outage are enough, once
         app()
     except REFUSALS as refusal:
         _refuse(str(refusal))
@@ -107,6 +118,8 @@ def up(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
         Role("project", lambda: compose.run_projector(config)),
         Role("api", lambda: compose.run_api(config)),
     ]
+    if config.kafka is not None:
+        roles.append(Role("relay", lambda: compose.run_relay(config)))
     try:
         raise SystemExit(Supervisor(roles, postgres=postgres, say=say, prepare=prepare).run(ready))
     finally:
@@ -125,6 +138,13 @@ def project(data: Data = None) -> None:
     """Run the role project alone: the read models."""
     with database(data) as config:
         compose.run_projector(config)
+
+
+@app.command()
+def relay(data: Data = None) -> None:
+    """Run the role relay alone: publish the ledger to Kafka."""
+    with database(data) as config:
+        compose.run_relay(config)
 
 
 @app.command(name="migrate")

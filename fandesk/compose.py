@@ -27,7 +27,10 @@ from projections.model import ReadModel
 from projections.rebuild import rebuild
 from projections.runner import NeedsRebuild, Runner, ensure_tables
 from projections.timeline import Timeline
-from workers.projector import project
+from workers.projector import project, until_told_to_stop
+from workers.stream.address import Kafka
+from workers.stream.log import LogSource
+from workers.stream.source import Source
 
 log = logging.getLogger("fandesk")
 
@@ -36,7 +39,11 @@ VERSION = version("fandesk")
 
 @dataclass(frozen=True)
 class Config:
-    """What the roles need to know. dsn: the program's own rights; owner_dsn: those that may change the schema."""
+    """What the roles need to know.
+
+    dsn: the program's own rights; owner_dsn: those that may change the schema. kafka: None where the ledger is
+    read directly.
+    """
 
     dsn: str
     owner_dsn: str
@@ -44,6 +51,7 @@ class Config:
     public_url: str
     host: str = "127.0.0.1"
     port: int = 8080
+    kafka: Kafka | None = None
 
 
 def tune() -> None:
@@ -137,6 +145,29 @@ def run_projector(config: Config) -> None:
     store = open_store(config.dsn)
     project(Runner(config.dsn, store.read, read_models()), CHANNEL)
     store.close()
+
+
+class NoKafka(Exception):
+    """There is nothing to publish to: FANDESK_KAFKA_BOOTSTRAP names no Kafka."""
+
+
+def source(config: Config) -> Source:
+    """Where consumers get the ledger's entries from."""
+    if config.kafka is None:
+        return LogSource()
+    from workers.stream.kafka import KafkaSource  # loading the library takes a while, and most need it not
+
+    return KafkaSource(config.kafka)
+
+
+def run_relay(config: Config) -> None:
+    """The role `relay`: publish the ledger to Kafka until SIGTERM. Raises NoKafka."""
+    if config.kafka is None:
+        raise NoKafka("The relay publishes to Kafka: set FANDESK_KAFKA_BOOTSTRAP to its address.")
+    from workers.stream.relay import Relay
+
+    tune()
+    Relay(config.dsn, config.kafka).run(until_told_to_stop())
 
 
 def prepare_read_models(config: Config) -> None:

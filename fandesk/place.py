@@ -11,6 +11,7 @@ from fandesk import compose
 from fandesk.embedded import EmbeddedPostgres, borrowed
 from fandesk.migrate import migrate
 from fandesk.settings import Settings
+from workers.stream.address import Kafka
 
 DEFAULT_DATA = Path("fandesk-data")
 APP_ROLE = "fandesk"
@@ -30,15 +31,30 @@ def config_of(
 ) -> compose.Config:
     """What the roles need to know. postgres: the embedded one; None: the one that the settings name."""
     public_url = (settings.public_url or f"http://{host}:{port}").rstrip("/")
+    kafka = kafka_of(settings)
     if postgres is not None:
-        return compose.Config(postgres.dsn(), postgres.dsn("postgres"), APP_ROLE, public_url, host, port)
+        return compose.Config(postgres.dsn(), postgres.dsn("postgres"), APP_ROLE, public_url, host, port, kafka)
     assert settings.database_url is not None
     dsn = settings.database_url.get_secret_value()
     owner = settings.migration_database_url
     if owner is None:
-        return compose.Config(dsn, dsn, None, public_url, host, port)
+        return compose.Config(dsn, dsn, None, public_url, host, port, kafka)
     role = str(psycopg.conninfo.conninfo_to_dict(dsn).get("user", APP_ROLE))
-    return compose.Config(dsn, owner.get_secret_value(), role, public_url, host, port)
+    return compose.Config(dsn, owner.get_secret_value(), role, public_url, host, port, kafka)
+
+
+def kafka_of(settings: Settings) -> Kafka | None:
+    """Kafka, where the settings name one."""
+    if settings.kafka_bootstrap is None:
+        return None
+    return Kafka(
+        settings.kafka_bootstrap,
+        settings.kafka_topic,
+        settings.kafka_security_protocol,
+        settings.kafka_sasl_mechanism,
+        settings.kafka_username,
+        settings.kafka_password.get_secret_value() if settings.kafka_password else None,
+    )
 
 
 @contextmanager

@@ -29,8 +29,8 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     secret_key: SecretStr | None = None
-    """Encrypts what has to be kept and read again, as are recipients' fallback addresses. Unset: a file in the data
-    folder is used; without a data folder such things are refused."""
+    """Encrypts what has to be kept and read again, as are recipients' fallback addresses. Unset: a file in the
+    data folder is used; without a data folder such things are refused."""
 
     kafka_bootstrap: str | None = None
     """Addresses of Kafka brokers, HOST:PORT with commas between. Unset: consumers read the ledger directly."""

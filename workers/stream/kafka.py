@@ -113,7 +113,7 @@ class KafkaFeed:
         self._seen.clear()
         self._assigned |= added
         self._consumer.assign([TopicPartition(self._kafka.topic, partition) for partition in self._assigned])
-        for partition in self._assigned:
+        for partition in added:
             at = TopicPartition(self._kafka.topic, partition)
             if partition in self._places:
                 self._consumer.seek(at, self._places[partition].next)
