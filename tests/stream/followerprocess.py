@@ -3,9 +3,6 @@
 import signal
 import sys
 import threading
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[n] / folder) for n, folder in ((1, "domain"), (1, ""), (2, ""))]
 
 from streamworld import record
 

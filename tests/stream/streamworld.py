@@ -1,10 +1,14 @@
 """A ledger with incidents in it, and followers of it as threads: what the stream's tests share."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -93,6 +97,13 @@ class World:
                 thread.join(10)
             assert not any(thread.is_alive() for thread in threads), "a follower did not stop"
         assert not raised, raised
+
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """A consumer of that name, or the relay, as a process of its own."""
+        where = () if self.kafka is None else (self.kafka.bootstrap, self.kafka.topic)
+        script = str(Path(__file__).with_name("followerprocess.py"))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.Popen([sys.executable, script, self.dsn, name, *where], env=environment)
 
     def append(self, incident: UUID, *events: Any) -> None:
         """More events of an incident, by one append."""

@@ -1,11 +1,8 @@
 """What every way to the ledger's entries keeps: the same tests over the log itself and over Kafka."""
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,18 +14,11 @@ from streamworld import World, by_incident, record
 from domain.events import UpdatePosted
 from workers.stream.dead_letters import resend
 
-PROCESS = Path(__file__).with_name("followerprocess.py")
-
 
 def same(world: World, consumer: str = "c") -> None:
     """All was handled, once, and each incident's events in order."""
     until(lambda: world.has_handled_all(consumer), what="everything to be handled")
     assert by_incident(world.handled(consumer)) == by_incident(world.written())
-
-
-def process(world: World, name: str) -> subprocess.Popen[bytes]:
-    where = () if world.kafka is None else (world.kafka.bootstrap, world.kafka.topic)
-    return subprocess.Popen([sys.executable, str(PROCESS), world.dsn, name, *where])
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -55,7 +45,7 @@ def test_killed_at_any_moment_it_resumes(world: World) -> None:
         load.start()
         for _ in range(3):
             before = world.count()
-            consumer = process(world, "c")
+            consumer = world.process("c")
             until(lambda before=before: world.count() > before, what="it to handle something")
             consumer.kill()
             consumer.wait()
@@ -66,7 +56,7 @@ def test_killed_at_any_moment_it_resumes(world: World) -> None:
 
 def test_of_two_with_one_name_one_works_and_the_other_takes_over(world: World) -> None:
     world.at_random(50, 4)
-    first = process(world, "c")
+    first = world.process("c")
     try:
         with world.running():
             until(world.has_handled_all, what="the first to handle everything")
