@@ -1,9 +1,11 @@
 """What it means that Kafka does not answer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from kafka.errors import KafkaError
+from kafka.net.compat import KafkaNetClient
 
 from workers.stream.address import Kafka
 from workers.stream.source import Away
@@ -13,6 +15,26 @@ ANSWER_S = 1.5
 
 BOOTSTRAP_S = 2.5
 """How long a client may look for a broker. A role that is told to stop then still stops within three seconds."""
+
+
+Client = TypeVar("Client")
+
+
+def opened(make: Callable[..., Client], **options: Any) -> Client:
+    """A client of the library. Where making one fails, what it had begun is ended: the library would leave a
+    thread and its sockets behind, with each try more of them."""
+    begun: list[Any] = []
+
+    def connections(**configs: Any) -> Any:
+        begun.append(KafkaNetClient(**configs))
+        return begun[-1]
+
+    try:
+        return make(kafka_client=connections, **options)
+    except BaseException:
+        for client in begun:
+            client.close()
+        raise
 
 
 @contextmanager

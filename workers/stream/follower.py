@@ -92,7 +92,7 @@ class Follower:
                 mine.again = True
             messages = feed.take(IDLE_S)
             if messages:
-                self._take_on(mine, messages)
+                self._take_on(mine, feed, messages)
             if mine.again:
                 mine.again = self._once_more(mine)
 
@@ -107,7 +107,7 @@ class Follower:
         mine.beat(max(standing.reached, self._floor), unread=standing.unread)
         self._next_beat = time.monotonic() + BEAT_S
 
-    def _take_on(self, mine: Turn, messages: Sequence[Message]) -> None:
+    def _take_on(self, mine: Turn, feed: Feed, messages: Sequence[Message]) -> None:
         """Handle a batch; where that fails, each message by itself, so that one cannot hold up the others."""
         try:
             self._commit(mine, messages)
@@ -122,9 +122,7 @@ class Follower:
                 self._raise_outage(problem, mine)
                 self._bury(mine, message, problem)
             if time.monotonic() >= self._next_beat:  # a long batch, one by one: still alive
-                self._check()
-                mine.beat(self._handled())
-                self._next_beat = time.monotonic() + BEAT_S
+                self._beat(mine, feed)
 
     def _commit(self, mine: Turn, messages: Sequence[Message]) -> None:
         """One transaction: what the messages call for, and the checkpoints that pass them."""

@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from workers.stream.address import Kafka
-from workers.stream.answering import ANSWER_S, BOOTSTRAP_S, answering
+from workers.stream.answering import ANSWER_S, BOOTSTRAP_S, answering, opened
 from workers.stream.ledger import behind, checkpoint
 from workers.stream.log import LOG
 from workers.stream.message import Message, text_headers
@@ -38,7 +38,8 @@ class KafkaSource:
     def open(self, waiter: Waiter, places: Mapping[int, Place]) -> Iterator["KafkaFeed"]:
         """See Source."""
         with answering(self.kafka):
-            consumer = KafkaConsumer(
+            consumer = opened(
+                KafkaConsumer,
                 **self.kafka.options(BOOTSTRAP_S),
                 group_id=None,
                 enable_auto_commit=False,

@@ -10,7 +10,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExist
 from psycopg import Cursor
 
 from workers.stream.address import Kafka
-from workers.stream.answering import ANSWER_S, BOOTSTRAP_S, answering
+from workers.stream.answering import ANSWER_S, BOOTSTRAP_S, answering, opened
 from workers.stream.follower import Follower
 from workers.stream.kafka import RELAY
 from workers.stream.log import LogSource
@@ -64,8 +64,10 @@ class Publisher:
         try:
             with answering(self._kafka):
                 if self._admin is None:
-                    self._admin = KafkaAdminClient(
-                        **self._kafka.options(BOOTSTRAP_S), request_timeout_ms=int(ANSWER_S * 1000)
+                    self._admin = opened(
+                        KafkaAdminClient,
+                        **self._kafka.options(BOOTSTRAP_S),
+                        request_timeout_ms=int(ANSWER_S * 1000),
                     )
                 if not self._has_topic(self._admin):
                     self._make_topic(self._admin)
@@ -121,7 +123,8 @@ class Publisher:
 
     def _opened(self) -> KafkaProducer:
         if self._producer is None:
-            self._producer = KafkaProducer(
+            self._producer = opened(
+                KafkaProducer,
                 **self._kafka.options(BOOTSTRAP_S),
                 enable_idempotence=True,
                 acks="all",
