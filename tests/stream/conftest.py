@@ -1,5 +1,6 @@
 """What the stream's tests share: a ledger of their own, read directly or by way of a real Kafka."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "domain"))  # `given`, also when only this folder is run
 sys.path.append(str(Path(__file__).parent))
+
+
+logging.getLogger("kafka").setLevel(logging.CRITICAL)  # as the product does
 
 
 def _world(database: Any, kafka: Any) -> Iterator[Any]:

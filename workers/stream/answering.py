@@ -43,4 +43,4 @@ def answering(kafka: Kafka) -> Iterator[None]:
     try:
         yield
     except (KafkaError, OSError) as problem:
-        raise Away(f"Kafka at {kafka.bootstrap} does not answer: {type(problem).__name__}: {problem}") from problem
+        raise Away(f"Kafka at {kafka.bootstrap} does not answer: {problem}") from problem
