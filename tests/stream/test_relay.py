@@ -140,8 +140,8 @@ def test_kafka_goes_and_comes_back_under_load(
         until(lambda: not world.follower()["problem"] and not world.follower()["behind"], what="peace")
     complete(world)
     assert by_incident(world.handled()) == by_incident(world.written())
-    for name in ("relay: ", "c: "):
-        assert len([line for line in lines() if line.startswith(name)]) == 1, lines()
+    outages = sorted(line.split(":")[0] for line in lines() if "does not answer" in line)
+    assert outages == ["c", "relay"], lines()
 
 
 def test_kafka_stopped_while_nothing_happens_shows(kafka_world: World, kafka: Kafka) -> None:
@@ -154,7 +154,7 @@ def test_kafka_stopped_while_nothing_happens_shows(kafka_world: World, kafka: Ka
         kafka.stop()
         until(lambda: all(world.follower(n)["problem"] for n in ("c", "relay")), within_s=5, what="the problem")
         threads = threading.active_count()
-        ends, slowest = time.monotonic() + 6, 0.0
+        ends, slowest = time.monotonic() + 4, 0.0
         while time.monotonic() < ends:
             slowest = max(slowest, *(world.follower(n)["ago_s"] for n in ("c", "relay")))
             threading.Event().wait(0.05)

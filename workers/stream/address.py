@@ -22,7 +22,7 @@ class Kafka:
             "bootstrap_timeout_ms": int(bootstrap_s * 1000),
             "security_protocol": self.security_protocol,
             "reconnect_backoff_max_ms": 500,
-            "metadata_max_age_ms": 5000,
+            "metadata_max_age_ms": 2000,
         }
         if self.security_protocol.startswith("SASL"):
             options |= {

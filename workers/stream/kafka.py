@@ -21,7 +21,7 @@ RELAY = "relay"
 """The follower that fills the topic."""
 
 _SLICE_S = 0.25
-_NEWS_S = 30.0  # in which we surely hear of new partitions: they are asked for every five seconds
+_NEWS_S = 15.0  # in which we surely hear of new partitions: they are asked for every two seconds
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Outage:
     def goes_on(self, problem: BaseException) -> float:
         """It is away (still): log that once; how many seconds to wait before the next try."""
         if not self._pause_s:
-            log.warning("%s, trying again until it is back: %s", self._words, str(problem).strip())
+            log.warning("%s: %s; trying again until it is back", self._words, " ".join(str(problem).split()))
         self._pause_s = min(self._pause_s * 2 or FIRST_S, LONGEST_S)
         return self._pause_s
 
