@@ -38,7 +38,6 @@ def refuse(cursor: Any, entries: Any) -> None:
 
 
 def test_dead_letters_are_listed_and_sent_again(world: World) -> None:
-    assert fandesk(world, "dead-letters").stdout == "There are no dead letters.\n"
     incident = world.opened()
     world.say(incident)
     with world.running(world.consumer(handle=refuse)):
@@ -50,13 +49,9 @@ def test_dead_letters_are_listed_and_sent_again(world: World) -> None:
     assert listed.stdout.splitlines()[0].startswith(f"{first}  c  {incident}:1  (log 0/1, ")
     assert listed.stdout.splitlines()[0].endswith("ValueError: not today")
     (shown, _) = json.loads(fandesk(world, "dead-letters", "--json").stdout)["dead_letters"]
-    assert (
-        shown["key"] == str(incident) and shown["tries"] == 1 and shown["headers"]["type"] == "IncidentTriggered"
-    )
+    assert (shown["key"], shown["tries"], shown["headers"]["version"]) == (str(incident), 1, "1")
 
     assert fandesk(world, "dead-letters", "resend").returncode == 2
-    assert fandesk(world, "dead-letters", "resend", "1", "--all").returncode == 2
-    assert fandesk(world, "dead-letters", "resend", "x").returncode == 2
     refused = fandesk(world, "dead-letters", "resend", str(first), "999")
     assert refused.returncode == 1 and "no dead letter 999" in refused.stderr
     assert [letter[4] for letter in world.dead()] == [True, False]

@@ -116,16 +116,15 @@ def test_idempotence_is_really_on(kafka_world: World) -> None:
     publisher.close()
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
-def test_kafka_goes_and_comes_back_under_load(
-    kafka_world: World, kafka: Kafka, how: str, lines: Callable[[], list[str]]
+def test_kafka_is_killed_and_comes_back_under_load(
+    kafka_world: World, kafka: Kafka, lines: Callable[[], list[str]]
 ) -> None:
     world, enough = kafka_world, threading.Event()
     load = threading.Thread(target=lambda: [world.at_random(30, n, 2) or enough.wait(0.05) for n in range(60)])
     with world.running(world.consumer()):
         load.start()
         until(lambda: world.count() > 100, what="the load to flow")
-        getattr(kafka, how)()
+        kafka.kill()
         until(
             lambda: world.follower("relay")["problem"] and world.follower()["problem"],
             within_s=6,
@@ -154,7 +153,7 @@ def test_kafka_stopped_while_nothing_happens_shows(kafka_world: World, kafka: Ka
         kafka.stop()
         until(lambda: all(world.follower(n)["problem"] for n in ("c", "relay")), within_s=5, what="the problem")
         threads = threading.active_count()
-        ends, slowest = time.monotonic() + 4, 0.0
+        ends, slowest = time.monotonic() + 3, 0.0
         while time.monotonic() < ends:
             slowest = max(slowest, *(world.follower(n)["ago_s"] for n in ("c", "relay")))
             threading.Event().wait(0.05)
