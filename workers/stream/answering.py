@@ -1,5 +1,6 @@
 """What it means that Kafka does not answer."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -9,6 +10,8 @@ from kafka.net.compat import KafkaNetClient
 
 from workers.stream.address import Kafka
 from workers.stream.source import Away
+
+log = logging.getLogger(__name__)
 
 ANSWER_S = 1.5
 """How long Kafka may take to answer a small question before it counts as away."""
@@ -43,4 +46,5 @@ def answering(kafka: Kafka) -> Iterator[None]:
     try:
         yield
     except (KafkaError, OSError) as problem:
-        raise Away(f"Kafka at {kafka.bootstrap} does not answer: {problem}") from problem
+        log.debug("Kafka at %s: %s", kafka.bootstrap, problem)  # not in words that anybody may read in /readyz
+        raise Away(f"Kafka does not answer ({type(problem).__name__})") from problem

@@ -105,9 +105,7 @@ class KafkaFeed:
         """Read all partitions that the topic has by now. Raises Away while there is no topic."""
         known = self._consumer.partitions_for_topic(self._kafka.topic)
         if not known and not self._assigned:
-            raise Away(
-                f"Kafka at {self._kafka.bootstrap} has no topic {self._kafka.topic} yet: the relay makes it"
-            )
+            raise Away(f"Kafka has no topic {self._kafka.topic} yet: the relay makes it")
         added = known - self._assigned
         if not added:
             return
