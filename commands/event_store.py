@@ -7,7 +7,7 @@ lets readers miss events); ours is one call of `ledger.append` (see migrations/0
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from commands.append import (
     text_array,
 )
 from domain.events import AlertSeen
+from domain.organization_events import OrganizationChange, OrganizationEvent
 from domain.recorded import Page, Recorded
 
 log = logging.getLogger(__name__)
@@ -190,9 +191,25 @@ class LedgerRecorder(PostgresApplicationRecorder):
         for row in rows:
             try:
                 entries.append(recorded(row))
+            except codec.OfAnOrganization:
+                continue
             except codec.UnknownEvent as unknown:
                 log.warning("position %d is passed over: %s", row[0], unknown)
         return Page(entries, rows[-1][0] if rows else after)
+
+    def load_organization(self, organization_id: UUID) -> list[OrganizationEvent]:
+        """What happened to an organisation, in order: its team, rules, roles."""
+        with self._cursor() as cursor:
+            cursor.execute(_LOAD_STREAMS, (array_literal([organization_id]),), prepare=True, binary=True)
+            rows = cursor.fetchall()
+        events = [codec.decode_any(row[4], row[5]) for row in rows]
+        return [event for event in events if isinstance(event, OrganizationChange)]
+
+    def versions(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """How many events each of these streams has; none is left out."""
+        with self._cursor() as cursor:
+            cursor.execute(_VERSIONS, (array_literal(stream_ids),), prepare=True)
+            return dict(cursor.fetchall())
 
     def head(self) -> int:
         """The position of the last entry, 0 in an empty ledger."""
@@ -229,6 +246,9 @@ _LOAD = f"""
     (select {_COLUMNS}, null, null, null, null, null from ledger.events
       where originator_id = any (array(select unnest(%s::uuid[]) union select stream_id from held))
       order by originator_id, originator_version)"""
+_VERSIONS = """
+    select id, coalesce((select max(originator_version) from ledger.events where originator_id = id), 0)
+      from unnest(%s::uuid[]) id"""
 _WAITING = """
     with due as (
         select stream_id from ledger.intake where not folded group by stream_id
@@ -248,5 +268,6 @@ def recorded(row: tuple[Any, ...]) -> Recorded:
 def _streams(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Recorded]]:
     streams: dict[UUID, list[Recorded]] = {}
     for row in rows:
-        streams.setdefault(row[1], []).append(recorded(row))
+        with suppress(codec.OfAnOrganization):  # the id is an organisation's: there is no such incident
+            streams.setdefault(row[1], []).append(recorded(row))
     return streams

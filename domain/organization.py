@@ -1,0 +1,95 @@
+"""The organisation aggregate: who may do what and how alerts find people, folded from its events."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+from uuid import UUID
+
+from domain import organization_events as o
+from domain.escalation import Policy
+from domain.oncall import Schedule
+from domain.organization_events import OrganizationEvent, Role
+from domain.quiet import MaintenanceWindow, QuietHours
+from domain.routing import Rule
+from domain.words import RESPONSE_TARGETS_S, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Who owns incidents together. schedule_id: who of it is on call; policy_id: how its incidents escalate."""
+
+    name: str
+    members: tuple[UUID, ...] = ()
+    schedule_id: UUID | None = None
+    policy_id: UUID | None = None
+
+
+@dataclass(kw_only=True)
+class Organization:
+    """An organisation after `version` events."""
+
+    id: UUID
+    version: int = 0
+    roles: dict[UUID, Role] = field(default_factory=dict)
+    teams: dict[str, Team] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    default_team: str | None = None
+    schedules: dict[UUID, Schedule] = field(default_factory=dict)
+    policies: dict[UUID, Policy] = field(default_factory=dict)
+    windows: dict[UUID, MaintenanceWindow] = field(default_factory=dict)
+    quiet: dict[UUID, QuietHours] = field(default_factory=dict)
+    tokens: dict[UUID, UUID] = field(default_factory=dict)
+    """Tokens that work, and whose they are."""
+    targets: Mapping[Severity, int] = field(default_factory=lambda: RESPONSE_TARGETS_S)
+
+    def apply(self, event: OrganizationEvent) -> None:
+        """Take one more event into account."""
+        self.version += 1
+        match event:
+            case o.RoleGranted():
+                self.roles[event.person_id] = event.role
+            case o.AccessRemoved() | o.PersonErased():
+                self.roles.pop(event.person_id, None)
+                self.quiet.pop(event.person_id, None)
+                self.tokens = {id: person for id, person in self.tokens.items() if person != event.person_id}
+            case o.AccessRefused():
+                pass
+            case o.TokenIssued():
+                self.tokens[event.token_id] = event.person_id
+            case o.TokenRevoked():
+                self.tokens.pop(event.token_id, None)
+            case o.TeamDefined():
+                self.teams[event.team] = Team(event.team, event.members, event.schedule_id, event.policy_id)
+            case o.TeamRemoved():
+                self.teams.pop(event.team, None)
+            case o.RoutingChanged():
+                self.rules, self.default_team = event.rules, event.default_team
+            case o.ScheduleDefined():
+                self.schedules[event.schedule_id] = event.schedule
+            case o.ScheduleRemoved():
+                self.schedules.pop(event.schedule_id, None)
+            case o.PolicyDefined():
+                self.policies[event.policy_id] = event.policy
+            case o.PolicyRemoved():
+                self.policies.pop(event.policy_id, None)
+            case o.MaintenanceScheduled():
+                self.windows[event.window_id] = event.window
+            case o.MaintenanceCancelled():
+                self.windows.pop(event.window_id, None)
+            case o.QuietHoursSet():
+                if event.quiet is None:
+                    self.quiet.pop(event.person_id, None)
+                else:
+                    self.quiet[event.person_id] = event.quiet
+            case o.ResponseTargetsSet():
+                self.targets = event.targets.by_severity() if event.targets else RESPONSE_TARGETS_S
+            case _:
+                assert_never(event)
+
+
+def fold_organization(id: UUID, events: Iterable[OrganizationEvent]) -> Organization:
+    """The organisation after `events`, its whole stream or a prefix of it in order."""
+    organization = Organization(id=id)
+    for event in events:
+        organization.apply(event)
+    return organization
