@@ -26,7 +26,7 @@ class Layer(Value):
     rotation: Rotation
     starts_on: LocalDate
     ends_on: LocalDate | None = None
-    restrictions: tuple[Window, ...] = Field((), max_length=50)
+    restrictions: tuple[Window, ...] = Field(default=(), max_length=50)
 
     @field_validator("ends_on")
     @classmethod
@@ -69,7 +69,7 @@ class Schedule(Value):
 
     name: Name
     time_zone: ZoneName
-    layers: tuple[Layer, ...] = Field((), max_length=50)
+    layers: tuple[Layer, ...] = Field(default=(), max_length=50)
     overrides: tuple[Override, ...] = ()
 
     @field_validator("layers")
@@ -87,7 +87,7 @@ class Schedule(Value):
 class Standing(NamedTuple):
     """What one layer, or one override in force, says of an instant.
 
-    name: the layer's; the override's id, if it has one. person: None is nobody. decides: it is the one that counts.
+    name: the layer's; the override's id, if it has one. person: None is nobody. decides: it alone counts.
     """
 
     kind: Literal["layer", "override"]

@@ -34,7 +34,7 @@ class Window(Value):
     whole day is 00:00 to 24:00. Both ends come as local times come (see `domain.localtime`), the end is not in it.
     """
 
-    days: tuple[Weekday, ...] = Field(WEEKDAYS, min_length=1, max_length=7)
+    days: tuple[Weekday, ...] = Field(default=WEEKDAYS, min_length=1, max_length=7)
     start: ClockTime
     until: Weekday | None = None
     end: EndTime
