@@ -9,19 +9,19 @@ from domain import organization_events as o
 from domain.escalation import Policy
 from domain.oncall import Schedule
 from domain.organization_events import OrganizationEvent, Role
-from domain.quiet import MaintenanceWindow, QuietHours
+from domain.quiet import Maintenance, QuietHours
 from domain.routing import Rule
 from domain.words import RESPONSE_TARGETS_S, Severity
 
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """Who owns incidents together. schedule_id: who of it is on call; policy_id: how its incidents escalate."""
+    """Who owns incidents together. schedule, policy: names of who is on call for it, and how it escalates."""
 
     name: str
     members: tuple[UUID, ...] = ()
-    schedule_id: UUID | None = None
-    policy_id: UUID | None = None
+    schedule: str | None = None
+    policy: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -34,9 +34,9 @@ class Organization:
     teams: dict[str, Team] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     default_team: str | None = None
-    schedules: dict[UUID, Schedule] = field(default_factory=dict)
-    policies: dict[UUID, Policy] = field(default_factory=dict)
-    windows: dict[UUID, MaintenanceWindow] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    windows: dict[UUID, Maintenance] = field(default_factory=dict)
     quiet: dict[UUID, QuietHours] = field(default_factory=dict)
     tokens: dict[UUID, UUID] = field(default_factory=dict)
     """Tokens that work, and whose they are."""
@@ -59,19 +59,19 @@ class Organization:
             case o.TokenRevoked():
                 self.tokens.pop(event.token_id, None)
             case o.TeamDefined():
-                self.teams[event.team] = Team(event.team, event.members, event.schedule_id, event.policy_id)
+                self.teams[event.team] = Team(event.team, event.members, event.schedule, event.policy)
             case o.TeamRemoved():
                 self.teams.pop(event.team, None)
             case o.RoutingChanged():
                 self.rules, self.default_team = event.rules, event.default_team
             case o.ScheduleDefined():
-                self.schedules[event.schedule_id] = event.schedule
+                self.schedules[event.schedule.name] = event.schedule
             case o.ScheduleRemoved():
-                self.schedules.pop(event.schedule_id, None)
+                self.schedules.pop(event.name, None)
             case o.PolicyDefined():
-                self.policies[event.policy_id] = event.policy
+                self.policies[event.policy.name] = event.policy
             case o.PolicyRemoved():
-                self.policies.pop(event.policy_id, None)
+                self.policies.pop(event.name, None)
             case o.MaintenanceScheduled():
                 self.windows[event.window_id] = event.window
             case o.MaintenanceCancelled():

@@ -1,7 +1,7 @@
 """What can happen to an organisation: who may do what, its teams, rules, schedules and policies.
 
-One stream per organisation, whose id is the organisation's. People are ids here too; what they are called and where
-they are reached is outside the ledger.
+One stream per organisation, whose id is the organisation's. People are ids here too; what they are called and
+where they are reached is outside the ledger.
 """
 
 from typing import Literal, TypeAlias
@@ -10,7 +10,7 @@ from uuid import UUID
 from domain.escalation import Policy
 from domain.events import Event, Value
 from domain.oncall import Schedule
-from domain.quiet import MaintenanceWindow, QuietHours
+from domain.quiet import Maintenance, QuietHours
 from domain.routing import Rule
 from domain.words import Instant, Severity
 
@@ -66,12 +66,12 @@ class TokenRevoked(OrganizationChange):
 
 
 class TeamDefined(OrganizationChange):
-    """A team is as said here, new or changed. schedule_id: who of it is on call; policy_id: how it escalates."""
+    """A team is as said here, new or changed. schedule, policy: names of who is on call for it, how it escalates."""
 
     team: str
     members: tuple[UUID, ...] = ()
-    schedule_id: UUID | None = None
-    policy_id: UUID | None = None
+    schedule: str | None = None
+    policy: str | None = None
 
 
 class TeamRemoved(OrganizationChange):
@@ -88,36 +88,34 @@ class RoutingChanged(OrganizationChange):
 
 
 class ScheduleDefined(OrganizationChange):
-    """An on-call schedule is as said here, new or changed."""
+    """The on-call schedule of that name is as said here, new or changed."""
 
-    schedule_id: UUID
     schedule: Schedule
 
 
 class ScheduleRemoved(OrganizationChange):
-    """There is no such schedule any more."""
+    """There is no schedule of that name any more."""
 
-    schedule_id: UUID
+    name: str
 
 
 class PolicyDefined(OrganizationChange):
-    """An escalation policy is as said here, new or changed."""
+    """The escalation policy of that name is as said here, new or changed."""
 
-    policy_id: UUID
     policy: Policy
 
 
 class PolicyRemoved(OrganizationChange):
-    """There is no such policy any more."""
+    """There is no policy of that name any more."""
 
-    policy_id: UUID
+    name: str
 
 
 class MaintenanceScheduled(OrganizationChange):
     """Alerts that match wake nobody from its start to its end; new or changed."""
 
     window_id: UUID
-    window: MaintenanceWindow
+    window: Maintenance
 
 
 class MaintenanceCancelled(OrganizationChange):
