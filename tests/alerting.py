@@ -5,7 +5,9 @@ a person may be written to is theirs alone.
 """
 
 import itertools
+import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -148,8 +150,7 @@ class Team:
         mine = [each for each in self.alerts.sandbox.messages() if each["to"] in numbers]
         if incident is None:
             return mine
-        name = incident["number"] if str(incident["number"]).startswith("INC-") else f"INC-{incident['number']}"
-        return [each for each in mine if each["template"] and each["parameters"][1] == name]
+        return [each for each in mine if each["template"] and each["parameters"][1] == incident["number"]]
 
     def arrives(self, incident: JSON, count: int, within_s: float = 20) -> list[JSON]:
         """Wait for so many alerts of an incident."""
@@ -311,10 +312,34 @@ def at_once(*works: Callable[[], Any]) -> None:
     assert not failed, failed
 
 
+def child(product: Product, role: str) -> int:
+    """The process id of a role, as soon as it lives."""
+
+    def pid() -> int | None:
+        try:
+            found: int | None = json.loads((product.data / "pids.json").read_text()).get(role)
+        except FileNotFoundError:
+            return None
+        return found
+
+    until(pid, what=f"{role} to run")
+    return pid() or 0
+
+
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """Meanwhile the process does nothing."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def told_of(team: Team, incident: JSON) -> Counter[tuple[str, str]]:
     """What the ledger says of an incident's alerts: event and delivery."""
     return Counter(
-        (event["type"], event["data"]["delivery_id"])
+        (event["type"], event["payload"]["delivery_id"])
         for event in team.all_of(incident, "events")
         if event["type"].startswith("Alert") and event["type"] != "AlertReceived"
     )
