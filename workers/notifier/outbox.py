@@ -46,13 +46,16 @@ class Failure:
     hurry: bool = True
 
 
-async def recover(connection: Connection, in_flight: Iterable[UUID]) -> int:
-    """After a restart: what was being sent and is not in flight here may or may not have left."""
+async def recover(connection: Connection, in_flight: Iterable[UUID], older_than_s: float = 0.0) -> int:
+    """After a restart: what was being sent and is not in flight here may or may not have left. older_than_s: only
+    what is so for longer."""
     cursor = await connection.execute(
         "update notify.deliveries set state = 'unknown', unknown_at = clock_timestamp(),"
         " reason = 'The program stopped while this was being sent.'"
-        " where state = 'sending' and id <> all (%s)",
-        (list(in_flight),),
+        " where state = 'sending' and id <> all (%s)"
+        "   and sending_at <= clock_timestamp() - make_interval(secs => %s)",
+        (list(in_flight), older_than_s),
+        prepare=True,
     )
     return cursor.rowcount
 
@@ -84,10 +87,13 @@ async def next_due_in_s(connection: Connection) -> float | None:
 
 
 async def claim(connection: Connection, ids: Sequence[UUID]) -> list[Delivery]:
-    """Take these to send. Alerts that nobody needs any more are cancelled instead, by the ledger as it is now."""
+    """Take these to send, in this order. Alerts that nobody needs any more are cancelled instead, by the ledger as
+    it is now."""
     async with connection.cursor(row_factory=class_row(Delivery)) as cursor:
         await cursor.execute(_CLAIM, {"ids": list(ids), "taken_on": TAKEN_ON, "opted_out": OPTED_OUT, "left": LEFT}, prepare=True)
-        return await cursor.fetchall()
+        claimed = await cursor.fetchall()
+    place = {id: nth for nth, id in enumerate(ids)}  # an UPDATE returns its rows in whichever order
+    return sorted(claimed, key=lambda delivery: place[delivery.id])
 
 
 async def sent(connection: Connection, delivery: Delivery, wamid: str | None, wa_id: str | None) -> None:
@@ -230,11 +236,17 @@ _FAILED = f"""
 _RESEND_UNKNOWN = f"""
     with late as (
         update notify.deliveries d
-           set superseded = d.attempt < %(max)s,
-               state = case when d.attempt < %(max)s then 'unknown' else 'failed' end,
-               failed_at = case when d.attempt < %(max)s then null else clock_timestamp() end
-         where d.state = 'unknown' and not d.superseded and d.kind = 'alert'
-           and d.unknown_at < clock_timestamp() - make_interval(secs => least(600, power(2, d.attempt - 1)
+           set superseded = before.unknown < %(max)s,
+               state = case when before.unknown < %(max)s then 'unknown' else 'failed' end,
+               failed_at = case when before.unknown < %(max)s then null else clock_timestamp() end
+          from (select o.id, (  -- refusals do not count: whoever is refused for an hour does not wait for longer
+                           select count(*) from notify.deliveries u
+                            where u.cause_position = o.cause_position and u.recipient_id = o.recipient_id
+                              and u.channel = o.channel and u.unknown_at is not null) as unknown
+                  from notify.deliveries o
+                 where o.state = 'unknown' and not o.superseded and o.kind = 'alert') before
+         where d.id = before.id and d.state = 'unknown' and not d.superseded
+           and d.unknown_at < clock_timestamp() - make_interval(secs => least(600, power(2, before.unknown - 1)
                * case d.severity when 'critical' then %(critical)s else %(high)s end))
            and not {_STOPPED}
         returning d.*, 0.0::float as retry_s),
