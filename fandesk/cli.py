@@ -20,7 +20,7 @@ from fandesk.demo import fill
 from fandesk.embedded import EmbeddedPostgres
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError
-from fandesk.place import DEFAULT_DATA, NoData, bring_up_to_date, config_of, database, is_external, ledger
+from fandesk.place import DEFAULT_DATA, NoData, begin, bring_up_to_date, config_of, database, is_external, ledger
 from fandesk.progress import Say, progress
 from fandesk.ready import is_ready
 from fandesk.sandbox_cli import serve, whatsapp_sandbox
@@ -41,6 +41,9 @@ app.command()(whatsapp_sandbox)
 
 REFUSALS = (MigrationError, EmbeddedPostgresError, RebuildRefused, NotThisFormat, NothingToImportInto, NoData)
 """What is told by its own words."""
+
+FIRST_TOKEN = "The first super admin's API token, shown only now"  # noqa: S105 - words, no token
+SET_TOKEN = "the one in FANDESK_ADMIN_TOKEN"  # noqa: S105
 
 Data = Annotated[
     Path | None,
@@ -97,8 +100,7 @@ def up(
 
     def prepare() -> None:
         bring_up_to_date(config)
-        token = settings.admin_token.get_secret_value() if settings.admin_token else None
-        first = first_start.first_start(config.owner_dsn, settings.organization, token)
+        first = begin(config, settings)
         compose.prepare_read_models(config)
         if play is not None:
             fill(config)
@@ -115,8 +117,7 @@ def up(
 
     def show_token() -> None:
         for first in made:
-            shown = first.token if settings.admin_token is None else "the one in FANDESK_ADMIN_TOKEN"
-            say(f"The first super admin's API token, shown only now: {shown}")
+            say(f"{FIRST_TOKEN}: {first.token if settings.admin_token is None else SET_TOKEN}")
         made.clear()
 
     say = Say()
@@ -156,11 +157,19 @@ def notify(data: Data = None) -> None:
 
 @app.command(name="migrate")
 def migrate_command(data: Data = None, as_json: Json = False) -> None:
-    """Bring the schema up to date. Safe to run twice, and from two processes at once."""
+    """Bring the schema up to date, and make the first organisation where there is none. Safe to run twice, and
+    from two processes at once."""
+    settings = Settings()
     with database(data, up_to_date=False) as config:
         done = bring_up_to_date(config)
         compose.prepare_read_models(config)
-    _tell({"migrated": done}, as_json, f"{len(done)} migrations run." if done else "The schema is up to date.")
+        first = begin(config, settings)
+    result: dict[str, object] = {"migrated": done}
+    words = f"{len(done)} migrations run." if done else "The schema is up to date."
+    if first is not None:
+        result["token"] = first.token if settings.admin_token is None else None
+        words += f"\n{FIRST_TOKEN}: {result['token'] or SET_TOKEN}"
+    _tell(result, as_json, words)
 
 
 @app.command(name="rebuild")
@@ -248,7 +257,7 @@ def token_create(
     with database(data) as config, psycopg.connect(config.dsn) as connection:
         row = connection.execute("select id from access.organizations order by created_at limit 1").fetchone()
         if row is None:
-            _refuse("There is no organisation yet: run `fandesk up` once.")
+            _refuse("There is no organisation yet: run `fandesk migrate`.")
         token = first_start.add_token(connection, row[0], person, role)
     _tell({"token": token, "person": person}, as_json, token)
 
