@@ -15,14 +15,17 @@ from pydantic import ValidationError
 from commands.importers import NotThisFormat
 from fandesk import compose, first_start
 from fandesk.account import EmbeddedPostgresError
+from fandesk.dead_letters_cli import dead_letters_app
 from fandesk.demo import demo as demo_of
 from fandesk.demo import fill
 from fandesk.embedded import EmbeddedPostgres
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError
+from fandesk.options import Data, Host, Json, Port
 from fandesk.place import DEFAULT_DATA, NoData, begin, bring_up_to_date, config_of, database, is_external, ledger
 from fandesk.progress import Say, progress
 from fandesk.ready import is_ready
+from fandesk.roles_cli import api, notify, project, relay
 from fandesk.sandbox_cli import serve, whatsapp_sandbox
 from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
@@ -36,22 +39,25 @@ app = typer.Typer(
 )
 token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(token_app, name="token")
+app.add_typer(dead_letters_app, name="dead-letters")
 app.command()(whatsapp_sandbox)
+for role in (api, project, notify, relay):
+    app.command()(role)
 
 
-REFUSALS = (MigrationError, EmbeddedPostgresError, RebuildRefused, NotThisFormat, NothingToImportInto, NoData)
+REFUSALS = (
+    MigrationError,
+    EmbeddedPostgresError,
+    RebuildRefused,
+    NotThisFormat,
+    NothingToImportInto,
+    NoData,
+    compose.NoKafka,
+)
 """What is told by its own words."""
 
 FIRST_TOKEN = "The first super admin's API token, shown only now"  # noqa: S105 - words, no token
 SET_TOKEN = "the one in FANDESK_ADMIN_TOKEN"  # noqa: S105
-
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="Folder of the embedded database, running or not. Else FANDESK_DATABASE_URL."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
-Host = Annotated[str, typer.Option(help="Address to listen on.")]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 
 
 def main() -> None:
@@ -63,6 +69,7 @@ def main() -> None:
         )
         for chatty in ("uvicorn.error", "psycopg.pool", "httpx", "apprise"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # our own words for an outage are enough, once
         app()
     except REFUSALS as refusal:
         _refuse(str(refusal))
@@ -102,6 +109,7 @@ def up(
         bring_up_to_date(config)
         first = begin(config, settings)
         compose.prepare_read_models(config)
+        compose.forget_followers(config)
         if play is not None:
             fill(config)
         made.extend([first] if first else [])
@@ -128,31 +136,12 @@ def up(
     ]
     if play is not None:
         roles.append(Role("sandbox", lambda: serve(play.sandbox, "127.0.0.1", play.port)))
+    if config.kafka is not None:
+        roles.append(Role("relay", lambda: compose.run_relay(config)))
     try:
         raise SystemExit(Supervisor(roles, postgres=postgres, say=say, prepare=prepare).run(ready))
     finally:
         show_token()  # where it never came to serve: the token is made, and is not shown another time
-
-
-@app.command()
-def api(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
-    """Run the role api alone: HTTP."""
-    with database(data, host, port) as config:
-        compose.run_api(config)
-
-
-@app.command()
-def project(data: Data = None) -> None:
-    """Run the role project alone: the read models."""
-    with database(data) as config:
-        compose.run_projector(config)
-
-
-@app.command()
-def notify(data: Data = None) -> None:
-    """Run the role notify alone: alerts to people, and what they answer."""
-    with database(data) as config:
-        compose.run_notify(config)
 
 
 @app.command(name="migrate")

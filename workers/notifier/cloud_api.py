@@ -86,7 +86,7 @@ def _request(to: str, content: dict[str, Any], callback_data: str) -> dict[str, 
     return {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
-        "to": digits(to),
+        "to": to,  # with its plus: Meta may put our own country's code before a number without
         "biz_opaque_callback_data": callback_data,
         **content,
     }

@@ -6,6 +6,7 @@ command carries an idempotency key, so that it may be run again after a crash.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 WITHIN_S = 20.0
 AT_ONCE = 100
+PRUNE_EVERY_S = 3600.0
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -65,10 +67,15 @@ class Inbox:
 
     async def run(self) -> None:
         """Handle what comes until cancelled. Raises what says that the database is away: begin again then."""
+        prune_at = 0.0
         while True:
             self._wanted.clear()
             while await self.handle_some():
                 self._moved()
+            if time.monotonic() >= prune_at:
+                async with self._pool.connection() as connection:
+                    await connection.execute(_PRUNE)
+                prune_at = time.monotonic() + PRUNE_EVERY_S
             try:
                 await asyncio.wait_for(self._wanted.wait(), 1.0)
             except TimeoutError:
@@ -266,6 +273,7 @@ _WAITING = """
      order by item ->> 'kind' = 'message' desc, id limit %s"""
 _HANDLED = "update notify.inbox set handled_at = clock_timestamp(), outcome = %s, item = null where id = %s"
 _BROKEN = "update notify.inbox set handled_at = clock_timestamp(), outcome = %s where id = %s"
+_PRUNE = "delete from notify.inbox where handled_at < clock_timestamp() - interval '30 days' and item is null"
 _WRITER = """
     select r.id, r.organization_id, coalesce(r.person_id, r.id), coalesce(p.role, 'responder') <> 'member'
       from notify.recipients r left join access.people p on p.id = r.person_id

@@ -57,7 +57,7 @@ class Notifier:
         self._teller = Teller(pool, executor)
         self._sender = Sender(pool, cloud, vault, public_url, moved=self._teller.wake)
         self._inbox = Inbox(pool, executor, moved=self.look)
-        self._plan = Plan(configured=cloud is not None, may_go=self._sender.may_go)
+        self._configured = cloud is not None
         self._follower = follower
 
     async def run(self) -> None:
@@ -94,24 +94,24 @@ class Notifier:
     async def _work(self, connection: AsyncConnection[Any]) -> None:
         await self._sender.begin()
         loop = asyncio.get_running_loop()
+        plan = Plan(configured=self._configured, may_go=self._sender.may_go)
         stop = threading.Event()
 
         def planned() -> None:
             with suppress(RuntimeError):  # the loop has ended: what was planned is unknown to the next start
-                loop.call_soon_threadsafe(self._sender.go, self._plan.leaving())
+                loop.call_soon_threadsafe(self._sender.go, plan.leaving())
 
-        follower = self._follower(self._plan, planned)
-        following = threading.Thread(target=follower.run, args=(stop,), name="follower", daemon=True)
-        following.start()
+        following = loop.run_in_executor(None, self._follower(plan, planned).run, stop)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._sender.run())
                 tasks.create_task(self._teller.run())
                 tasks.create_task(self._inbox.run())
                 tasks.create_task(self._listen(connection))
+                await asyncio.shield(following)
         finally:
             stop.set()
-            await asyncio.to_thread(following.join)
+            await asyncio.wait((following,))
 
     def look(self) -> None:
         """Deliveries have changed: there may be something to send, and something to tell."""

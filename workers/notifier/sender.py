@@ -58,6 +58,7 @@ class Sender:
         self._limits = Limits()
         self._counting = threading.Lock()
         self._wanted = asyncio.Event()
+        self._account_problem: str | None = None
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
 
     def wake(self) -> None:
@@ -177,10 +178,14 @@ class Sender:
         answer = await self._cloud.send(delivery.whatsapp, content, callback_data=str(delivery.id))
         match answer:
             case Taken(wamid, wa_id):
+                self._account_problem = None
                 return lambda connection: outbox.sent(connection, delivery, wamid, wa_id)
             case Unknown(reason):
                 return lambda connection: outbox.unknown(connection, delivery, reason)
             case Refused(code, reason, verdict):
+                if verdict == "account" and reason != self._account_problem:
+                    log.error("WhatsApp takes no alerts until somebody puts this right: %s", reason)
+                    self._account_problem = reason
                 if code == PAIR_RATE:
                     with self._counting:
                         self._limits.refused(delivery.whatsapp, time.monotonic())

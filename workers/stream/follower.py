@@ -14,7 +14,7 @@ from workers.stream import dead_letters
 from workers.stream.ledger import checkpoint, places, save
 from workers.stream.log import LOG
 from workers.stream.message import Message
-from workers.stream.outage import Outage, is_outage
+from workers.stream.outage import Outage, is_outage, is_passing
 from workers.stream.source import BATCH, Away, Feed, Place, Source
 from workers.stream.turn import Turn, turn
 
@@ -81,7 +81,7 @@ class Follower:
                     self._follow(mine, feed, stop, away)
             except Away as problem:
                 pause_s = away.goes_on(problem)
-                mine.beat(self._floor, dead_letters.reason(problem))
+                mine.beat(self._handled(), str(problem))
                 stop.wait(pause_s)
 
     def _follow(self, mine: Turn, feed: Feed, stop: threading.Event, away: Outage) -> None:
@@ -92,7 +92,7 @@ class Follower:
                 mine.again = True
             messages = feed.take(IDLE_S)
             if messages:
-                self._take_on(mine, messages)
+                self._take_on(mine, feed, messages)
             if mine.again:
                 mine.again = self._once_more(mine)
 
@@ -107,7 +107,7 @@ class Follower:
         mine.beat(max(standing.reached, self._floor), unread=standing.unread)
         self._next_beat = time.monotonic() + BEAT_S
 
-    def _take_on(self, mine: Turn, messages: Sequence[Message]) -> None:
+    def _take_on(self, mine: Turn, feed: Feed, messages: Sequence[Message]) -> None:
         """Handle a batch; where that fails, each message by itself, so that one cannot hold up the others."""
         try:
             self._commit(mine, messages)
@@ -122,9 +122,7 @@ class Follower:
                 self._raise_outage(problem, mine)
                 self._bury(mine, message, problem)
             if time.monotonic() >= self._next_beat:  # a long batch, one by one: still alive
-                self._check()
-                mine.beat(max(self._floor, self._places[0].next if self._source.name == LOG else 0))
-                self._next_beat = time.monotonic() + BEAT_S
+                self._beat(mine, feed)
 
     def _commit(self, mine: Turn, messages: Sequence[Message]) -> None:
         """One transaction: what the messages call for, and the checkpoints that pass them."""
@@ -141,7 +139,10 @@ class Follower:
     def _bury(self, mine: Turn, message: Message, problem: BaseException) -> None:
         """Pass a message that cannot be handled, and keep it."""
         why = dead_letters.reason(problem)
-        moved = self._moved([message])
+        place = self._moved([message])[message.partition]
+        known = self._places.get(message.partition)
+        # Its position is not to be believed: it could make all that come after it look like repetitions.
+        moved = {message.partition: Place(place.next, known.position if known else 0)}
         with mine.connection.transaction(), mine.connection.cursor() as cursor:
             dead_letters.put(cursor, self._name, self._source.name, message, why)
             save(cursor, self._name, self._source.name, list(moved.items()))
@@ -175,14 +176,20 @@ class Follower:
 
     def _raise_outage(self, problem: Exception, mine: Turn) -> None:
         """Pass on what no message is to blame for."""
-        if isinstance(problem, Away) or mine.connection.broken or is_outage(problem):
+        if isinstance(problem, Away) or mine.connection.closed or is_passing(problem):
             raise problem
+
+    def _handled(self) -> int:
+        """The position up to which all is handled, as far as our own database can tell."""
+        return self._places[0].next if self._source.name == LOG and 0 in self._places else self._floor
 
     def _is_new(self, message: Message) -> bool:
         """Whether it is not history, nor handled already: the relay may publish an entry twice."""
         position = message.position
         known = self._places.get(message.partition)
-        return position is None or position > max(self._floor, known.position if known else 0)
+        if position is None or message.is_resent:
+            return True
+        return position > max(self._floor, known.position if known else 0)
 
     def _moved(self, messages: Sequence[Message]) -> dict[int, Place]:
         """The places after these messages."""
