@@ -152,6 +152,7 @@ def migrate_command(data: Data = None, as_json: Json = False) -> None:
     with database(data, up_to_date=False) as config:
         done = bring_up_to_date(config)
         compose.prepare_read_models(config)
+        compose.forget_followers(config)  # one that runs is heard of again at once
         first = begin(config, settings)
     result: dict[str, object] = {"migrated": done}
     words = f"{len(done)} migrations run." if done else "The schema is up to date."

@@ -1,7 +1,6 @@
 """The roles as compose.yaml runs them, each by itself, on a PostgreSQL that is not the product's.
 
-Its commands, its settings, its health checks, and the two roles that deploy/postgres-init.sql makes; but without
-Docker and without Kafka: the ledger is read directly.
+Its commands, settings and health checks, and the two roles that deploy/postgres-init.sql makes: all but Docker.
 """
 
 import json
@@ -19,6 +18,7 @@ import httpx
 import psycopg
 import pytest
 from deployed import ROOT, compose, environment, example
+from kafkanode import Kafka, or_skip
 from running import free_port, until
 
 from fandesk.account import binary
@@ -46,6 +46,8 @@ class Host:
         default_factory=lambda: {name: free_port() for name in ("api", "whatsapp-sandbox")}
     )
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    kafka: str = ""
+    """HOST:PORT; empty: the ledger is read directly."""
 
     def here(self, text: str) -> str:
         """An address that holds between containers, as it is on this machine."""
@@ -64,7 +66,9 @@ class Host:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FANDESK_")}
         variables = {**VARIABLES, "FANDESK_WHATSAPP_BASE_URL": "http://whatsapp-sandbox:8090", **more}
         given = {name: self.here(value) for name, value in environment(service, variables).items()}
-        return {**kept, **given, "FANDESK_KAFKA_BOOTSTRAP": ""}
+        if "FANDESK_KAFKA_BOOTSTRAP" in given:
+            given["FANDESK_KAFKA_BOOTSTRAP"] = self.kafka
+        return {**kept, **given}
 
     def command(self, service: str) -> list[str]:
         words = [self.here(word) for word in compose()["services"][service]["command"]]
@@ -156,6 +160,28 @@ def _lets_in(dsn: str) -> bool:
     return True
 
 
+def alerted(host: Host, client: httpx.Client, title: str) -> str:
+    """Trigger an incident, wait until its alert was read on the sandbox's phone; the incident's number."""
+    incident = client.post("/api/v1/incidents", json={"title": title, "severity": "critical"})
+    assert incident.status_code == 201, incident.text
+    number = str(incident.json()["number"])
+
+    def states() -> list[str]:
+        deliveries = client.get(f"/api/v1/incidents/{number}/deliveries").json()["items"]
+        return [each["state"] for each in deliveries if each["channel"] == "whatsapp"]
+
+    # that it was read is told by the signed webhook
+    until(lambda: states() == ["read"], what=f"the alert; {host.log('notify').read_text()[-2000:]}")
+    return number
+
+
+def tap(host: Host, number: str) -> None:
+    sandbox = f"http://127.0.0.1:{host.ports['whatsapp-sandbox']}/_sandbox/messages"
+    items = httpx.get(sandbox, params={"to": NUMBER}).json()["items"]
+    (message,) = [item for item in items if number in item["parameters"]]
+    httpx.post(f"{sandbox}/{message['wamid']}/tap", json={"button": "Acknowledge"}).raise_for_status()
+
+
 def test_roles_apart_serve_alert_and_are_found_healthy(host: Host) -> None:
     migrated = host.once("migrate")
     assert migrated.returncode == 0, migrated.stderr
@@ -176,27 +202,13 @@ def test_roles_apart_serve_alert_and_are_found_healthy(host: Host) -> None:
             json={"name": "Ana", "whatsapp": NUMBER, "fallback": "json://127.0.0.1:9/nowhere"},
         )
         assert recipient.status_code == 201, recipient.text
-        incident = client.post("/api/v1/incidents", json={"title": "Checkout is down", "severity": "critical"})
-        assert incident.status_code == 201, incident.text
-        number = incident.json()["number"]
+        number = alerted(host, client, "Checkout is down")
+        tap(host, number)
 
-        def state() -> list[str]:
-            deliveries = client.get(f"/api/v1/incidents/{number}/deliveries").json()["items"]
-            return [each["state"] for each in deliveries if each["channel"] == "whatsapp"]
+        def status() -> str:
+            return str(client.get(f"/api/v1/incidents/{number}").json()["status"])
 
-        # that it was read comes back by the signed webhook
-        until(lambda: state() == ["read"], what=f"the alert; {host.log('notify').read_text()[-2000:]}")
-        (message,) = httpx.get(
-            f"http://127.0.0.1:{host.ports['whatsapp-sandbox']}/_sandbox/messages", params={"to": NUMBER}
-        ).json()["items"]
-        httpx.post(
-            f"http://127.0.0.1:{host.ports['whatsapp-sandbox']}/_sandbox/messages/{message['wamid']}/tap",
-            json={"button": "Acknowledge"},
-        )
-        until(
-            lambda: client.get(f"/api/v1/incidents/{number}").json()["status"] == "acknowledged",
-            what="the tap's effect",
-        )
+        until(lambda: status() == "acknowledged", what="the tap's effect")
         kinds = [item["type"] for item in client.get(f"/api/v1/incidents/{number}/timeline").json()["items"]]
 
     assert set(followers) == {"notify"}
@@ -205,6 +217,29 @@ def test_roles_apart_serve_alert_and_are_found_healthy(host: Host) -> None:
     with psycopg.connect(host.here(VARIABLES["FANDESK_DATABASE_URL"])) as app:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             app.execute("update ledger.events set topic = topic")
+
+
+def test_the_same_with_kafka_between(host: Host, tmp_path: Path) -> None:
+    broker = Kafka(tmp_path / "kafka")
+    or_skip(broker.start)
+    host.kafka = broker.bootstrap
+    assert host.stop("notify") == 0
+    try:
+        for service in ("relay", "notify"):
+            host.start(service)
+        until(lambda: host.healthy("relay") and host.healthy("notify"), within_s=60, what="their health")
+        with host.client() as client:
+            until(lambda: client.get("/readyz").status_code == 200, what="/readyz")
+            assert set(client.get("/readyz").json()["followers"]) == {"notify", "relay"}
+            alerted(host, client, "Checkout is down again")
+
+            broker.kill()
+            away = "relay: Kafka"
+            until(lambda: away in client.get("/readyz").json()["status"], what="/readyz to tell of Kafka")
+            assert host.healthy("relay")  # it lives, and waits
+        assert host.stop("relay") == 0
+    finally:
+        broker.kill()
 
 
 def test_a_role_that_is_gone_is_found_ill(host: Host) -> None:
@@ -228,6 +263,9 @@ def test_a_role_that_is_gone_is_found_ill(host: Host) -> None:
 def test_migrate_again_changes_nothing_and_shows_no_token(host: Host) -> None:
     first, second = (host.once("migrate", "--json", FANDESK_ADMIN_TOKEN="fdt_another") for _ in range(2))
 
+    with psycopg.connect(host.server.dsn("postgres", "fandesk")) as connection:
+        followers = connection.execute("select name from stream.followers").fetchall()
+    assert followers == [("notify",)]  # a relay that is no more is not missed
     for run in (first, second):
         assert run.returncode == 0, run.stderr
     assert json.loads(second.stdout) == {"migrated": []}
