@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from kafka import KafkaProducer
 from running import until
-from streamworld import World, by_incident, record
+from streamworld import World, by_incident, headers_of, record
 
 from domain.events import UpdatePosted
 from workers.stream.dead_letters import resend
@@ -86,6 +86,8 @@ def test_garbage_is_put_aside_and_the_others_go_on(world: World, lines: Callable
             producer = KafkaProducer(bootstrap_servers=world.kafka.bootstrap)
             nonsense = [("position", b"9" * 30), ("nul\0", b"\0\xff"), ("version", b"1" * 5000)]
             producer.send(world.kafka.topic, key=str(incident).encode(), value=b"\xff\x00{", headers=nonsense)
+            likely = [(n, v.encode()) for n, v in headers_of(world.topic()[0]).items()]  # what was handled already
+            producer.send(world.kafka.topic, key=str(incident).encode(), value=b"\xff\x00{", headers=likely)
             producer.close(5)
             good = world.written()
         world.say(incident)
@@ -95,11 +97,12 @@ def test_garbage_is_put_aside_and_the_others_go_on(world: World, lines: Callable
             good = world.written()
         until(lambda: len(world.handled()) == len(good), what="the others")
         assert by_incident(world.handled()) == by_incident(good)
-        until(lambda: len(world.dead()) == 1, what="the dead letter")
-    ((_, _, reason, tries, again, key, headers, body),) = world.dead()
-    assert (tries, again, key, body) == (1, False, str(incident).encode(), b"\xff\x00{")
-    assert reason.startswith("Undecodable") and isinstance(headers, dict)
-    assert len(lines()) == 1 and "dead letter" in lines()[0]
+        expected = 1 if world.kafka is None else 2
+        until(lambda: len(world.dead()) == expected, what="the dead letters")
+    for _, _, reason, tries, again, key, headers, body in world.dead():
+        assert (tries, again, key, body) == (1, False, str(incident).encode(), b"\xff\x00{")
+        assert reason.startswith("Undecodable") and isinstance(headers, dict)
+    assert len([line for line in lines() if "dead letter" in line]) == expected
 
 
 def test_what_cannot_be_handled_is_sent_again_when_that_is_mended(

@@ -66,6 +66,15 @@ def recorded(message: Message) -> Recorded:
         raise Undecodable(f"{type(wrong).__name__}: {wrong}") from wrong
 
 
+def is_entry(message: Message) -> bool:
+    """Whether it can be decoded."""
+    try:
+        recorded(message)
+    except Undecodable:
+        return False
+    return True
+
+
 def printable(text: str) -> str:
     """Text that PostgreSQL can keep: the character NUL, which it cannot, is written as an escape."""
     return text.replace("\0", "\\x00")

@@ -35,14 +35,19 @@ class Outage:
     def __init__(self, words: str) -> None:
         self._words = words
         self._pause_s = 0.0
+        self.problem: str | None = None
+        """What it says at the moment; None: it works."""
 
     def goes_on(self, problem: BaseException) -> float:
         """It is away (still): log that once; how many seconds to wait before the next try."""
-        if not self._pause_s:
-            log.warning("%s: %s; trying again until it is back", self._words, " ".join(str(problem).split()))
+        known, self.problem = self.problem, " ".join(str(problem).split())
+        if known is None:
+            log.warning("%s: %s; trying again until it is back", self._words, self.problem)
         self._pause_s = min(self._pause_s * 2 or FIRST_S, LONGEST_S)
         return self._pause_s
 
-    def over(self) -> None:
-        """It works."""
+    def over(self) -> bool:
+        """It works; whether it did not before."""
+        known, self.problem = self.problem, None
         self._pause_s = 0.0
+        return known is not None
