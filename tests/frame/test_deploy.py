@@ -19,8 +19,11 @@ from deployed import (
     product_version,
 )
 
+from domain.alerting import MAY_BECOME
 from fandesk.cli import app
 from fandesk.settings import Settings
+from workers.notifier.messages import OWN_WORDS
+from workers.sandbox.templates import approved
 
 SERVICES: dict[str, Any] = compose()["services"]
 OWN = [name for name, service in SERVICES.items() if service["image"].startswith("fandesk:")]
@@ -252,3 +255,15 @@ def test_the_image_holds_no_secret() -> None:
             if instruction in ("ENV", "ARG", "LABEL"):
                 assert not OF_A_PASSWORD.search(given), given
             assert ".env" not in given
+
+
+def test_the_docs_have_the_template_as_it_is_sent_to() -> None:
+    docs = (ROOT / "docs/whatsapp.md").read_text("utf-8")
+    alert, _ = approved("incident_alert", "en_US", "")
+
+    assert f"\n```text\n{alert.body}\n```\n" in docs
+    assert len(alert.body) - 4 * len("{{1}}") <= OWN_WORDS
+    for word in (alert.name, alert.language, *(button.title for button in alert.buttons)):
+        assert f"`{word}`" in docs
+    for state in MAY_BECOME:
+        assert f"| `{state}` |" in docs
