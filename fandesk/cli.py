@@ -15,14 +15,17 @@ from pydantic import ValidationError
 from commands.importers import NotThisFormat
 from fandesk import compose, first_start
 from fandesk.account import EmbeddedPostgresError
+from fandesk.dead_letters_cli import dead_letters_app
 from fandesk.demo import demo as demo_of
 from fandesk.demo import fill
 from fandesk.embedded import EmbeddedPostgres
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError
-from fandesk.place import DEFAULT_DATA, NoData, bring_up_to_date, config_of, database, is_external, ledger
+from fandesk.options import Data, Host, Json, Port
+from fandesk.place import DEFAULT_DATA, NoData, begin, bring_up_to_date, config_of, database, is_external, ledger
 from fandesk.progress import Say, progress
 from fandesk.ready import is_ready
+from fandesk.roles_cli import api, notify, project, relay
 from fandesk.sandbox_cli import serve, whatsapp_sandbox
 from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
@@ -36,19 +39,25 @@ app = typer.Typer(
 )
 token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(token_app, name="token")
+app.add_typer(dead_letters_app, name="dead-letters")
 app.command()(whatsapp_sandbox)
+for role in (api, project, notify, relay):
+    app.command()(role)
 
 
-REFUSALS = (MigrationError, EmbeddedPostgresError, RebuildRefused, NotThisFormat, NothingToImportInto, NoData)
+REFUSALS = (
+    MigrationError,
+    EmbeddedPostgresError,
+    RebuildRefused,
+    NotThisFormat,
+    NothingToImportInto,
+    NoData,
+    compose.NoKafka,
+)
 """What is told by its own words."""
 
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="Folder of the embedded database, running or not. Else FANDESK_DATABASE_URL."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
-Host = Annotated[str, typer.Option(help="Address to listen on.")]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+FIRST_TOKEN = "The first super admin's API token, shown only now"  # noqa: S105 - words, no token
+SET_TOKEN = "the one in FANDESK_ADMIN_TOKEN"  # noqa: S105
 
 
 def main() -> None:
@@ -60,6 +69,7 @@ def main() -> None:
         )
         for chatty in ("uvicorn.error", "psycopg.pool", "httpx", "apprise"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # our own words for an outage are enough, once
         app()
     except REFUSALS as refusal:
         _refuse(str(refusal))
@@ -97,9 +107,9 @@ def up(
 
     def prepare() -> None:
         bring_up_to_date(config)
-        token = settings.admin_token.get_secret_value() if settings.admin_token else None
-        first = first_start.first_start(config.owner_dsn, settings.organization, token)
+        first = begin(config, settings)
         compose.prepare_read_models(config)
+        compose.forget_followers(config)
         if play is not None:
             fill(config)
         made.extend([first] if first else [])
@@ -115,8 +125,7 @@ def up(
 
     def show_token() -> None:
         for first in made:
-            shown = first.token if settings.admin_token is None else "the one in FANDESK_ADMIN_TOKEN"
-            say(f"The first super admin's API token, shown only now: {shown}")
+            say(f"{FIRST_TOKEN}: {first.token if settings.admin_token is None else SET_TOKEN}")
         made.clear()
 
     say = Say()
@@ -127,40 +136,30 @@ def up(
     ]
     if play is not None:
         roles.append(Role("sandbox", lambda: serve(play.sandbox, "127.0.0.1", play.port)))
+    if config.kafka is not None:
+        roles.append(Role("relay", lambda: compose.run_relay(config)))
     try:
         raise SystemExit(Supervisor(roles, postgres=postgres, say=say, prepare=prepare).run(ready))
     finally:
         show_token()  # where it never came to serve: the token is made, and is not shown another time
 
 
-@app.command()
-def api(data: Data = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
-    """Run the role api alone: HTTP."""
-    with database(data, host, port) as config:
-        compose.run_api(config)
-
-
-@app.command()
-def project(data: Data = None) -> None:
-    """Run the role project alone: the read models."""
-    with database(data) as config:
-        compose.run_projector(config)
-
-
-@app.command()
-def notify(data: Data = None) -> None:
-    """Run the role notify alone: alerts to people, and what they answer."""
-    with database(data) as config:
-        compose.run_notify(config)
-
-
 @app.command(name="migrate")
 def migrate_command(data: Data = None, as_json: Json = False) -> None:
-    """Bring the schema up to date. Safe to run twice, and from two processes at once."""
+    """Bring the schema up to date, and make the first organisation where there is none. Safe to run twice, and
+    from two processes at once."""
+    settings = Settings()
     with database(data, up_to_date=False) as config:
         done = bring_up_to_date(config)
         compose.prepare_read_models(config)
-    _tell({"migrated": done}, as_json, f"{len(done)} migrations run." if done else "The schema is up to date.")
+        compose.forget_followers(config)  # one that runs is heard of again at once
+        first = begin(config, settings)
+    result: dict[str, object] = {"migrated": done}
+    words = f"{len(done)} migrations run." if done else "The schema is up to date."
+    if first is not None:
+        result["token"] = first.token if settings.admin_token is None else None
+        words += f"\n{FIRST_TOKEN}: {result['token'] or SET_TOKEN}"
+    _tell(result, as_json, words)
 
 
 @app.command(name="rebuild")
@@ -248,7 +247,7 @@ def token_create(
     with database(data) as config, psycopg.connect(config.dsn) as connection:
         row = connection.execute("select id from access.organizations order by created_at limit 1").fetchone()
         if row is None:
-            _refuse("There is no organisation yet: run `fandesk up` once.")
+            _refuse("There is no organisation yet: run `fandesk migrate`.")
         token = first_start.add_token(connection, row[0], person, role)
     _tell({"token": token, "person": person}, as_json, token)
 

@@ -34,7 +34,8 @@ from projections.timeline import Timeline
 from workers.notifier.cloud_api import CloudApi, CloudApiSettings
 from workers.notifier.notifier import Notifier
 from workers.notifier.plan import Plan
-from workers.projector import project
+from workers.projector import project, until_told_to_stop
+from workers.stream.address import Kafka
 from workers.stream.consumer import Consumer
 from workers.stream.log import LogSource
 from workers.stream.source import Source
@@ -47,7 +48,10 @@ VERSION = version("fandesk")
 @dataclass(frozen=True)
 class Config:
     """What the roles need to know. dsn: the program's own rights; owner_dsn: those that may change the schema.
-    secret_key: as it was set; else secret_file has it, or will when it is first needed (see `vault`)."""
+
+    secret_key: as it was set; else secret_file has it, or will when it is first needed (see `vault`). kafka: None
+    where the ledger is read directly. whatsapp: None where it is not set up.
+    """
 
     dsn: str
     owner_dsn: str
@@ -59,6 +63,7 @@ class Config:
     secret_file: Path | None = None
     webhook: WhatsAppWebhook = field(default_factory=WhatsAppWebhook)
     whatsapp: CloudApiSettings | None = None
+    kafka: Kafka | None = None
 
 
 def tune() -> None:
@@ -164,9 +169,27 @@ def run_projector(config: Config) -> None:
     store.close()
 
 
+class NoKafka(Exception):
+    """There is nothing to publish to: FANDESK_KAFKA_BOOTSTRAP names no Kafka."""
+
+
 def source(config: Config) -> Source:
-    """Where followers get the ledger's entries from."""
-    return LogSource()
+    """Where consumers get the ledger's entries from."""
+    if config.kafka is None:
+        return LogSource()
+    from workers.stream.kafka import KafkaSource  # loading the library takes a while, and most need it not
+
+    return KafkaSource(config.kafka)
+
+
+def run_relay(config: Config) -> None:
+    """The role `relay`: publish the ledger to Kafka until SIGTERM. Raises NoKafka."""
+    if config.kafka is None:
+        raise NoKafka("The relay publishes to Kafka: set FANDESK_KAFKA_BOOTSTRAP to its address.")
+    from workers.stream.relay import Relay
+
+    tune()
+    Relay(config.dsn, config.kafka).run(until_told_to_stop())
 
 
 def run_notify(config: Config) -> None:
@@ -217,6 +240,13 @@ def prepare_read_models(config: Config) -> None:
             store = open_store(config.dsn)
             rebuild(config.dsn, store.read, outdated.models)
             store.close()
+
+
+def forget_followers(config: Config) -> None:
+    """Those that do not run here any more, so that /readyz does not miss them."""
+    if config.kafka is None:
+        with psycopg.connect(config.dsn, autocommit=True) as connection:
+            connection.execute("delete from stream.followers where name = 'relay'")
 
 
 def catch_up(config: Config, store: LedgerRecorder) -> None:

@@ -12,9 +12,11 @@ from api.services import WhatsAppWebhook
 from commands.event_store import LedgerRecorder
 from fandesk import compose
 from fandesk.embedded import EmbeddedPostgres, borrowed
+from fandesk.first_start import FirstStart, first_start
 from fandesk.migrate import migrate
 from fandesk.settings import Settings
 from workers.notifier.cloud_api import CloudApiSettings
+from workers.stream.address import Kafka
 
 DEFAULT_DATA = Path("fandesk-data")
 APP_ROLE = "fandesk"
@@ -43,6 +45,7 @@ def config_of(
             verify_token=_shown(settings.whatsapp_verify_token),
             phone_number_id=settings.whatsapp_phone_number_id,
         ),
+        kafka=kafka_of(settings),
         whatsapp=_cloud_api(settings),
     )
 
@@ -76,6 +79,20 @@ def _addresses(settings: Settings, postgres: EmbeddedPostgres | None, host: str,
         return compose.Config(dsn, dsn, None, public_url, host, port)
     role = str(psycopg.conninfo.conninfo_to_dict(dsn).get("user", APP_ROLE))
     return compose.Config(dsn, owner.get_secret_value(), role, public_url, host, port)
+
+
+def kafka_of(settings: Settings) -> Kafka | None:
+    """Kafka, where the settings name one."""
+    if settings.kafka_bootstrap is None:
+        return None
+    return Kafka(
+        settings.kafka_bootstrap,
+        settings.kafka_topic,
+        settings.kafka_security_protocol,
+        settings.kafka_sasl_mechanism,
+        settings.kafka_username,
+        settings.kafka_password.get_secret_value() if settings.kafka_password else None,
+    )
 
 
 @contextmanager
@@ -114,3 +131,8 @@ def ledger(config: compose.Config) -> Iterator[LedgerRecorder]:
 def bring_up_to_date(config: compose.Config) -> list[str]:
     """Run the migrations that are missing; their names."""
     return migrate(config.owner_dsn, app_role=config.app_role)
+
+
+def begin(config: compose.Config, settings: Settings) -> FirstStart | None:
+    """Make the first organisation and its super admin; None where there are some already."""
+    return first_start(config.owner_dsn, settings.organization, _shown(settings.admin_token))

@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
+from kafkanode import Kafka, or_skip
 from running import Product, free_port
 
 from fandesk.embedded import EmbeddedPostgres
@@ -57,6 +58,23 @@ def empty_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     """A migrated database for one test."""
     with fresh_database(postgres) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A real Apache Kafka of one node. Skips where there is no Java or Maven, but with CI=true fails."""
+    node = Kafka(tmp_path_factory.mktemp("kafka"))
+    or_skip(node.start)
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def kafka(kafka_node: Kafka) -> Kafka:
+    """The same Kafka for all tests, running: what a test stops is started again for the next one."""
+    if kafka_node.process is None:
+        kafka_node.start()
+    return kafka_node
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 from running import free_port, until
 
+from workers.stream.answering import opened
+
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fandesk-tests"
 GET_IT = "apt-get install openjdk-17-jre-headless maven"
@@ -152,7 +154,7 @@ class Kafka:
         assert self.process.poll() is None, self._said()
         try:
             socket.create_connection(("127.0.0.1", self.port), 1).close()
-            admin = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=2000)
+            admin = opened(KafkaAdminClient, bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=2000)
         except (OSError, KafkaError):
             return False
         try:

@@ -1,16 +1,7 @@
 """Where Kafka is, and how to speak to it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-
-from kafka.errors import KafkaError
-
-from workers.stream.source import Away
-
-ANSWER_S = 1.5
-"""How long Kafka may take to answer a small question before it counts as away."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +22,7 @@ class Kafka:
             "bootstrap_timeout_ms": int(bootstrap_s * 1000),
             "security_protocol": self.security_protocol,
             "reconnect_backoff_max_ms": 500,
-            "metadata_max_age_ms": 5000,
+            "metadata_max_age_ms": 2000,
         }
         if self.security_protocol.startswith("SASL"):
             options |= {
@@ -40,12 +31,3 @@ class Kafka:
                 "sasl_plain_password": self.password,
             }
         return options
-
-
-@contextmanager
-def answering(kafka: Kafka) -> Iterator[None]:
-    """What the library raises in here means that Kafka is away."""
-    try:
-        yield
-    except (KafkaError, OSError) as problem:
-        raise Away(f"Kafka at {kafka.bootstrap} does not answer: {type(problem).__name__}: {problem}") from problem

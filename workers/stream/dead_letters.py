@@ -1,4 +1,4 @@
-"""What a follower could not handle: kept as it came, with the reason, for an operator to look at and send again."""
+"""What a follower could not handle: kept as it came, with the reason, until an operator sends it again."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from psycopg import Connection, Cursor
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from workers.stream.message import Message, printable
+from workers.stream.message import RESENT, Message, printable
 from workers.stream.turn import AGAIN
 
 LONGEST_REASON = 2000
@@ -32,7 +32,9 @@ class DeadLetter(NamedTuple):
 
     @property
     def message(self) -> Message:
-        return Message(self.partition, self.place, self.key or b"", self.headers, self.body)
+        """It, to be handled once more."""
+        headers = {**self.headers, RESENT: "true"}
+        return Message(self.partition, self.place, self.key or b"", headers, self.body)
 
 
 _COLUMNS = "id, consumer, source, partition, place, key, headers, body, reason, failed_at, tries, again"
@@ -67,8 +69,8 @@ def put(cursor: Cursor[Any], consumer: str, source: str, message: Message, why: 
 def failed_again(cursor: Cursor[Any], id: int, why: str) -> None:
     """It was handled once more, in vain."""
     cursor.execute(
-        "update stream.dead_letters set tries = tries + 1, again = false, reason = %s, failed_at = clock_timestamp()"
-        " where id = %s",
+        "update stream.dead_letters set tries = tries + 1, again = false, reason = %s,"
+        " failed_at = clock_timestamp() where id = %s",
         (why, id),
     )
 

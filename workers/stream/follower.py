@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -13,8 +13,8 @@ from psycopg.rows import tuple_row
 from workers.stream import dead_letters
 from workers.stream.ledger import checkpoint, places, save
 from workers.stream.log import LOG
-from workers.stream.message import Message
-from workers.stream.outage import Outage, is_outage
+from workers.stream.message import Message, is_entry
+from workers.stream.outage import Outage, is_outage, is_passing
 from workers.stream.source import BATCH, Away, Feed, Place, Source
 from workers.stream.turn import Turn, turn
 
@@ -25,6 +25,7 @@ HandleMessages = Callable[[Cursor[Any], Sequence[Message]], None]
 
 BEAT_S = 1.0
 IDLE_S = 0.5
+NOWHERE = Place(0, 0)
 
 
 class Follower:
@@ -61,15 +62,14 @@ class Follower:
         while not stop.is_set():
             try:
                 with turn(self._dsn, self._name, stop) as mine:
-                    database.over()
                     if mine is not None:
-                        self._lead(mine, stop)
+                        self._lead(mine, stop, database)
             except psycopg.Error as problem:
                 if not is_outage(problem):
                     raise
                 stop.wait(database.goes_on(problem))
 
-    def _lead(self, mine: Turn, stop: threading.Event) -> None:
+    def _lead(self, mine: Turn, stop: threading.Event, database: Outage) -> None:
         """Work while the turn lasts, and through all that Kafka does."""
         away = Outage(self._name)
         while not stop.is_set():
@@ -78,25 +78,29 @@ class Follower:
             self._next_beat = 0.0
             try:
                 with self._source.open(mine, self._places) as feed:
-                    self._follow(mine, feed, stop, away)
+                    for _ in self._follow(mine, feed, stop, away):
+                        database.over()
+                        if away.over():
+                            self._next_beat = 0.0
             except Away as problem:
                 pause_s = away.goes_on(problem)
-                mine.beat(self._floor, dead_letters.reason(problem))
+                mine.beat(self._handled(), away.problem)
                 stop.wait(pause_s)
 
-    def _follow(self, mine: Turn, feed: Feed, stop: threading.Event, away: Outage) -> None:
+    def _follow(self, mine: Turn, feed: Feed, stop: threading.Event, away: Outage) -> Iterator[None]:
+        """Yields each time that all went well: only then an outage is over."""
         while not stop.is_set():
             if time.monotonic() >= self._next_beat:
-                self._beat(mine, feed)
-                away.over()
+                self._beat(mine, feed, away.problem)
                 mine.again = True
             messages = feed.take(IDLE_S)
             if messages:
-                self._take_on(mine, messages)
+                self._take_on(mine, feed, messages)
             if mine.again:
                 mine.again = self._once_more(mine)
+            yield
 
-    def _beat(self, mine: Turn, feed: Feed) -> None:
+    def _beat(self, mine: Turn, feed: Feed, problem: str | None = None) -> None:
         self._check()
         standing = feed.standing(self._places)
         if standing.settled > self._floor and self._source.name != LOG:
@@ -104,10 +108,10 @@ class Follower:
             self._floor = standing.settled
             with mine.connection.cursor() as cursor:
                 save(cursor, self._name, LOG, [(0, Place(self._floor, self._floor))])
-        mine.beat(max(standing.reached, self._floor), unread=standing.unread)
+        mine.beat(max(standing.reached, self._floor), problem, standing.unread)
         self._next_beat = time.monotonic() + BEAT_S
 
-    def _take_on(self, mine: Turn, messages: Sequence[Message]) -> None:
+    def _take_on(self, mine: Turn, feed: Feed, messages: Sequence[Message]) -> None:
         """Handle a batch; where that fails, each message by itself, so that one cannot hold up the others."""
         try:
             self._commit(mine, messages)
@@ -122,14 +126,11 @@ class Follower:
                 self._raise_outage(problem, mine)
                 self._bury(mine, message, problem)
             if time.monotonic() >= self._next_beat:  # a long batch, one by one: still alive
-                self._check()
-                mine.beat(max(self._floor, self._places[0].next if self._source.name == LOG else 0))
-                self._next_beat = time.monotonic() + BEAT_S
+                self._beat(mine, feed)
 
     def _commit(self, mine: Turn, messages: Sequence[Message]) -> None:
         """One transaction: what the messages call for, and the checkpoints that pass them."""
-        moved = self._moved(messages)
-        fresh = [message for message in messages if self._is_new(message)]
+        fresh, moved = self._sorted(messages)
         with mine.connection.transaction(), mine.connection.cursor(row_factory=tuple_row) as cursor:
             if fresh:
                 self._handle(cursor, fresh)
@@ -141,7 +142,9 @@ class Follower:
     def _bury(self, mine: Turn, message: Message, problem: BaseException) -> None:
         """Pass a message that cannot be handled, and keep it."""
         why = dead_letters.reason(problem)
-        moved = self._moved([message])
+        known = self._places.get(message.partition, NOWHERE)
+        # Its position is not to be believed: it could make all that come after it look like repetitions.
+        moved = {message.partition: Place(self._after(message), known.position)}
         with mine.connection.transaction(), mine.connection.cursor() as cursor:
             dead_letters.put(cursor, self._name, self._source.name, message, why)
             save(cursor, self._name, self._source.name, list(moved.items()))
@@ -175,20 +178,26 @@ class Follower:
 
     def _raise_outage(self, problem: Exception, mine: Turn) -> None:
         """Pass on what no message is to blame for."""
-        if isinstance(problem, Away) or mine.connection.broken or is_outage(problem):
+        if isinstance(problem, Away) or mine.connection.closed or is_passing(problem):
             raise problem
 
-    def _is_new(self, message: Message) -> bool:
-        """Whether it is not history, nor handled already: the relay may publish an entry twice."""
-        position = message.position
-        known = self._places.get(message.partition)
-        return position is None or position > max(self._floor, known.position if known else 0)
+    def _handled(self) -> int:
+        """The position up to which all is handled, as far as our own database can tell."""
+        return self._places[0].next if self._source.name == LOG and 0 in self._places else self._floor
 
-    def _moved(self, messages: Sequence[Message]) -> dict[int, Place]:
-        """The places after these messages."""
+    def _sorted(self, messages: Sequence[Message]) -> tuple[list[Message], dict[int, Place]]:
+        """Those that are neither history nor handled already, since the relay may publish an entry twice; and the
+        places after all of them."""
+        fresh: list[Message] = []
         moved: dict[int, Place] = {}
         for message in messages:
-            known = moved.get(message.partition) or self._places.get(message.partition) or Place(0, 0)
-            next = message.place if self._source.name == LOG else message.place + 1
-            moved[message.partition] = Place(next, max(known.position, message.position or 0))
-        return moved
+            known = moved.get(message.partition) or self._places.get(message.partition, NOWHERE)
+            position = message.position or 0
+            if position > max(self._floor, known.position) or message.is_resent or not is_entry(message):
+                fresh.append(message)
+            moved[message.partition] = Place(self._after(message), max(known.position, position))
+        return fresh, moved
+
+    def _after(self, message: Message) -> int:
+        """The place where to go on after a message."""
+        return message.place if self._source.name == LOG else message.place + 1

@@ -10,8 +10,9 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from workers.stream.address import ANSWER_S, Kafka, answering
-from workers.stream.ledger import checkpoint
+from workers.stream.address import Kafka
+from workers.stream.answering import ANSWER_S, BOOTSTRAP_S, answering, opened
+from workers.stream.ledger import behind, checkpoint
 from workers.stream.log import LOG
 from workers.stream.message import Message, text_headers
 from workers.stream.source import BATCH, Away, Place, Standing, Waiter
@@ -20,8 +21,7 @@ RELAY = "relay"
 """The follower that fills the topic."""
 
 _SLICE_S = 0.25
-_BOOTSTRAP_S = 2.5
-_NEWS_S = 30.0  # in which we surely hear of new partitions: they are asked for every five seconds
+_NEWS_S = 15.0  # in which we surely hear of new partitions: they are asked for every two seconds
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class KafkaSource:
     def open(self, waiter: Waiter, places: Mapping[int, Place]) -> Iterator["KafkaFeed"]:
         """See Source."""
         with answering(self.kafka):
-            consumer = KafkaConsumer(
-                **self.kafka.options(_BOOTSTRAP_S),
+            consumer = opened(
+                KafkaConsumer,
+                **self.kafka.options(BOOTSTRAP_S),
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
@@ -88,7 +89,8 @@ class KafkaFeed:
         lag = {at.partition: end - _next(places, at.partition) for at, end in ends.items()}
         lagging = [places[p].position if p in places else 0 for p, left in lag.items() if left > 0]
         reached = min([relayed, *lagging])
-        return Standing(reached, self._settled(reached), sum(left for left in lag.values() if left > 0))
+        unread = sum(left for left in lag.values() if left > 0) + behind(self._waiter.connection, relayed).entries
+        return Standing(reached, self._settled(reached), unread)
 
     def _settled(self, reached: int) -> int:
         """What was reached a while ago: entries might be in a partition that we had not heard of yet."""
@@ -103,9 +105,7 @@ class KafkaFeed:
         """Read all partitions that the topic has by now. Raises Away while there is no topic."""
         known = self._consumer.partitions_for_topic(self._kafka.topic)
         if not known and not self._assigned:
-            raise Away(
-                f"Kafka at {self._kafka.bootstrap} has no topic {self._kafka.topic} yet: the relay makes it"
-            )
+            raise Away(f"Kafka has no topic {self._kafka.topic} yet: the relay makes it")
         added = known - self._assigned
         if not added:
             return

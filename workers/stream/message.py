@@ -8,6 +8,9 @@ from uuid import UUID
 from commands import codec
 from domain.recorded import Recorded
 
+RESENT = "resent"
+"""The header of a message that an operator has sent again."""
+
 
 class Undecodable(Exception):
     """A message that is not an entry of the ledger as this program knows them."""
@@ -30,11 +33,17 @@ class Message(NamedTuple):
 
     @property
     def position(self) -> int | None:
-        """Its place in the ledger; None where it does not say."""
+        """Its place in the ledger; None where it does not say, or nonsense."""
         try:
-            return int(self.headers["position"])
+            position = int(self.headers["position"])
         except (KeyError, ValueError):
             return None
+        return position if 0 < position < 2**63 else None
+
+    @property
+    def is_resent(self) -> bool:
+        """Whether it comes late because an operator sent it again: it is not a repetition."""
+        return RESENT in self.headers
 
 
 def recorded(message: Message) -> Recorded:
@@ -55,6 +64,15 @@ def recorded(message: Message) -> Recorded:
         raise Undecodable(f"the header {missing} is missing") from missing
     except Exception as wrong:  # of any kind: the bytes may be anything
         raise Undecodable(f"{type(wrong).__name__}: {wrong}") from wrong
+
+
+def is_entry(message: Message) -> bool:
+    """Whether it can be decoded."""
+    try:
+        recorded(message)
+    except Undecodable:
+        return False
+    return True
 
 
 def printable(text: str) -> str:

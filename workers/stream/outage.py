@@ -11,18 +11,22 @@ LONGEST_S = 1.0
 
 _CLASSES = ("08", "40", "53", "57", "58")
 """SQL states of a lost connection, a conflict with others, want of resources, an operator, the system around."""
+_TOO_SLOW = "57014"
+"""A statement that was cancelled, as by a timeout: it would be so again."""
 _READ_ONLY = "25006"
 """A server that has become a standby, or was told to take no changes."""
 
 
-def is_outage(problem: BaseException) -> bool:
-    """Whether it will pass: a lost connection, or a database that cannot work at the moment."""
-    if not isinstance(problem, psycopg.Error):
-        return False
-    state = problem.sqlstate
-    if state is None:
-        return isinstance(problem, psycopg.OperationalError | psycopg.InterfaceError)
-    return state.startswith(_CLASSES) or state == _READ_ONLY
+def is_passing(problem: BaseException) -> bool:
+    """Whether the database says that it cannot do now what it could at another time."""
+    state = (problem.sqlstate if isinstance(problem, psycopg.Error) else None) or ""
+    return (state.startswith(_CLASSES) and state != _TOO_SLOW) or state == _READ_ONLY
+
+
+def is_outage(problem: psycopg.Error) -> bool:
+    """Whether a follower's own connection is lost, or of no use at the moment."""
+    lost = problem.sqlstate is None and isinstance(problem, psycopg.OperationalError | psycopg.InterfaceError)
+    return lost or is_passing(problem)
 
 
 class Outage:
@@ -31,14 +35,19 @@ class Outage:
     def __init__(self, words: str) -> None:
         self._words = words
         self._pause_s = 0.0
+        self.problem: str | None = None
+        """What it says at the moment; None: it works."""
 
     def goes_on(self, problem: BaseException) -> float:
         """It is away (still): log that once; how many seconds to wait before the next try."""
-        if not self._pause_s:
-            log.warning("%s, trying again until it is back: %s", self._words, str(problem).strip())
+        known, self.problem = self.problem, " ".join(str(problem).split())
+        if known is None:
+            log.warning("%s: %s; trying again until it is back", self._words, self.problem)
         self._pause_s = min(self._pause_s * 2 or FIRST_S, LONGEST_S)
         return self._pause_s
 
-    def over(self) -> None:
-        """It works."""
+    def over(self) -> bool:
+        """It works; whether it did not before."""
+        known, self.problem = self.problem, None
         self._pause_s = 0.0
+        return known is not None

@@ -9,7 +9,8 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError
 from psycopg import Cursor
 
-from workers.stream.address import ANSWER_S, Kafka, answering
+from workers.stream.address import Kafka
+from workers.stream.answering import ANSWER_S, BOOTSTRAP_S, answering, opened
 from workers.stream.follower import Follower
 from workers.stream.kafka import RELAY
 from workers.stream.log import LogSource
@@ -19,7 +20,9 @@ from workers.stream.source import Away
 
 PARTITIONS = 6
 
-_BOOTSTRAP_S = 2.5
+LARGEST = 8 * 2**20
+"""The largest entry, in bytes, that is published; Kafka's own limit of a topic made by hand may be smaller."""
+
 _ACKNOWLEDGED_S = 2.5
 _FOR_EVER_MS = 2**31 - 1
 
@@ -61,8 +64,10 @@ class Publisher:
         try:
             with answering(self._kafka):
                 if self._admin is None:
-                    self._admin = KafkaAdminClient(
-                        **self._kafka.options(_BOOTSTRAP_S), request_timeout_ms=int(ANSWER_S * 1000)
+                    self._admin = opened(
+                        KafkaAdminClient,
+                        **self._kafka.options(BOOTSTRAP_S),
+                        request_timeout_ms=int(ANSWER_S * 1000),
                     )
                 if not self._has_topic(self._admin):
                     self._make_topic(self._admin)
@@ -93,10 +98,13 @@ class Publisher:
                         break  # nothing after it may be published before it
                 producer.flush(_ACKNOWLEDGED_S)
                 for future in sent:
-                    future.get(0)
+                    try:
+                        future.get(0)
+                    except MessageSizeTooLargeError as problem:
+                        too_large = TooLarge(str(problem))
                 if too_large is not None:
                     raise too_large
-        except Away:
+        except (Away, TooLarge):
             self.close()
             raise
 
@@ -115,21 +123,21 @@ class Publisher:
 
     def _opened(self) -> KafkaProducer:
         if self._producer is None:
-            self._producer = KafkaProducer(
-                **self._kafka.options(_BOOTSTRAP_S),
+            self._producer = opened(
+                KafkaProducer,
+                **self._kafka.options(BOOTSTRAP_S),
                 enable_idempotence=True,
                 acks="all",
                 linger_ms=0,
                 request_timeout_ms=10_000,
                 delivery_timeout_ms=_FOR_EVER_MS,
                 max_block_ms=int(_ACKNOWLEDGED_S * 1000),
+                max_request_size=LARGEST,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
             if not self._producer.config["enable_idempotence"]:
-                raise RuntimeError(
-                    "the Kafka library has switched idempotence off: an entry could be published late"
-                )
+                raise RuntimeError("the Kafka library has switched idempotence off")
         return self._producer
 
     def _has_topic(self, admin: KafkaAdminClient) -> bool:
@@ -138,4 +146,6 @@ class Publisher:
 
     def _make_topic(self, admin: KafkaAdminClient) -> None:
         with suppress(TopicAlreadyExistsError):
-            admin.create_topics({self._kafka.topic: {"num_partitions": PARTITIONS}})
+            admin.create_topics(
+                {self._kafka.topic: {"num_partitions": PARTITIONS, "configs": {"max.message.bytes": str(LARGEST)}}}
+            )

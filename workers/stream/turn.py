@@ -51,8 +51,9 @@ class Turn:
         entries = lag.entries if unread is None else min(lag.entries, unread)
         self.connection.execute(
             "insert into stream.followers (name, seen_at, problem, behind, behind_s)"
-            " values (%s, clock_timestamp(), %s, %s, %s) on conflict (name) do update set seen_at = excluded.seen_at,"
-            " problem = excluded.problem, behind = excluded.behind, behind_s = excluded.behind_s",
+            " values (%s, clock_timestamp(), %s, %s, %s) on conflict (name) do update"
+            " set seen_at = excluded.seen_at, problem = excluded.problem, behind = excluded.behind,"
+            " behind_s = excluded.behind_s",
             (self.name, problem, entries, lag.oldest_s),
             prepare=True,
         )
