@@ -22,7 +22,7 @@ from fandesk.embedded import EmbeddedPostgres
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError
 from fandesk.options import Data, Host, Json, Port
-from fandesk.place import DEFAULT_DATA, NoData, bring_up_to_date, config_of, database, is_external, ledger
+from fandesk.place import DEFAULT_DATA, NoData, begin, bring_up_to_date, config_of, database, is_external, ledger
 from fandesk.progress import Say, progress
 from fandesk.ready import is_ready
 from fandesk.roles_cli import api, notify, project, relay
@@ -55,6 +55,9 @@ REFUSALS = (
     compose.NoKafka,
 )
 """What is told by its own words."""
+
+FIRST_TOKEN = "The first super admin's API token, shown only now"  # noqa: S105 - words, no token
+SET_TOKEN = "the one in FANDESK_ADMIN_TOKEN"  # noqa: S105
 
 
 def main() -> None:
@@ -104,8 +107,7 @@ def up(
 
     def prepare() -> None:
         bring_up_to_date(config)
-        token = settings.admin_token.get_secret_value() if settings.admin_token else None
-        first = first_start.first_start(config.owner_dsn, settings.organization, token)
+        first = begin(config, settings)
         compose.prepare_read_models(config)
         compose.forget_followers(config)
         if play is not None:
@@ -123,8 +125,7 @@ def up(
 
     def show_token() -> None:
         for first in made:
-            shown = first.token if settings.admin_token is None else "the one in FANDESK_ADMIN_TOKEN"
-            say(f"The first super admin's API token, shown only now: {shown}")
+            say(f"{FIRST_TOKEN}: {first.token if settings.admin_token is None else SET_TOKEN}")
         made.clear()
 
     say = Say()
@@ -145,11 +146,20 @@ def up(
 
 @app.command(name="migrate")
 def migrate_command(data: Data = None, as_json: Json = False) -> None:
-    """Bring the schema up to date. Safe to run twice, and from two processes at once."""
+    """Bring the schema up to date, and make the first organisation where there is none. Safe to run twice, and
+    from two processes at once."""
+    settings = Settings()
     with database(data, up_to_date=False) as config:
         done = bring_up_to_date(config)
         compose.prepare_read_models(config)
-    _tell({"migrated": done}, as_json, f"{len(done)} migrations run." if done else "The schema is up to date.")
+        compose.forget_followers(config)  # one that runs is heard of again at once
+        first = begin(config, settings)
+    result: dict[str, object] = {"migrated": done}
+    words = f"{len(done)} migrations run." if done else "The schema is up to date."
+    if first is not None:
+        result["token"] = first.token if settings.admin_token is None else None
+        words += f"\n{FIRST_TOKEN}: {result['token'] or SET_TOKEN}"
+    _tell(result, as_json, words)
 
 
 @app.command(name="rebuild")
@@ -237,7 +247,7 @@ def token_create(
     with database(data) as config, psycopg.connect(config.dsn) as connection:
         row = connection.execute("select id from access.organizations order by created_at limit 1").fetchone()
         if row is None:
-            _refuse("There is no organisation yet: run `fandesk up` once.")
+            _refuse("There is no organisation yet: run `fandesk migrate`.")
         token = first_start.add_token(connection, row[0], person, role)
     _tell({"token": token, "person": person}, as_json, token)
 

@@ -15,9 +15,15 @@ grant usage on schema ledger, access, read, read_next, read_old, stream, notify 
 grant create on schema read, read_next, read_old to {role};
 grant select on all tables in schema ledger, migrations to {role};
 grant usage on schema migrations to {role};
-grant select, insert, update, delete on all tables in schema access, read, stream, notify to {role};
+grant select, insert, update, delete on all tables in schema access, stream, notify to {role};
 grant execute on all functions in schema ledger to {role};
 """
+
+GRANT_READ = "grant select, insert, update, delete on read.{table} to {role}"
+"""For what is not the program's own already: it makes the tables of read models itself, and with two roles of
+which none is a superuser the owner of the schema may give no rights on those."""
+
+OURS_IN_READ = "select tablename from pg_tables where schemaname = 'read' and pg_has_role(tableowner, 'usage')"
 
 
 class MigrationError(Exception):
@@ -66,8 +72,15 @@ def migrate(dsn: str, *, app_role: str | None = None) -> list[str]:
                     "insert into migrations.done (name, checksum) values (%s, %s)", (step.name, step.checksum)
                 )
         if app_role is not None and (run or not _is_granted(connection, app_role)):
-            connection.execute(sql.SQL(GRANTS).format(role=sql.Identifier(app_role)))
+            _grant(connection, app_role)
         return [step.name for step in run]
+
+
+def _grant(connection: psycopg.Connection[tuple[object, ...]], app_role: str) -> None:
+    role = sql.Identifier(app_role)
+    connection.execute(sql.SQL(GRANTS).format(role=role))
+    for (table,) in connection.execute(OURS_IN_READ).fetchall():
+        connection.execute(sql.SQL(GRANT_READ).format(table=sql.Identifier(str(table)), role=role))
 
 
 def _is_granted(connection: psycopg.Connection[tuple[object, ...]], role: str) -> bool:

@@ -12,6 +12,7 @@ from api.services import WhatsAppWebhook
 from commands.event_store import LedgerRecorder
 from fandesk import compose
 from fandesk.embedded import EmbeddedPostgres, borrowed
+from fandesk.first_start import FirstStart, first_start
 from fandesk.migrate import migrate
 from fandesk.settings import Settings
 from workers.notifier.cloud_api import CloudApiSettings
@@ -130,3 +131,8 @@ def ledger(config: compose.Config) -> Iterator[LedgerRecorder]:
 def bring_up_to_date(config: compose.Config) -> list[str]:
     """Run the migrations that are missing; their names."""
     return migrate(config.owner_dsn, app_role=config.app_role)
+
+
+def begin(config: compose.Config, settings: Settings) -> FirstStart | None:
+    """Make the first organisation and its super admin; None where there are some already."""
+    return first_start(config.owner_dsn, settings.organization, _shown(settings.admin_token))

@@ -28,6 +28,10 @@ def whatsapp_sandbox(
     template_language: Annotated[
         str, typer.Option(envvar="FANDESK_WHATSAPP_TEMPLATE_LANGUAGE", help="Its language.")
     ] = "en_US",
+    link_base: Annotated[
+        str | None,
+        typer.Option(envvar="FANDESK_PUBLIC_URL", help="What the button Open opens; else the callback's host."),
+    ] = None,
     keep: Annotated[int, typer.Option(min=1, help="How many messages are remembered.")] = 1000,
     pair_interval: Annotated[
         float, typer.Option(min=0, help="Seconds between two messages to one person; shorten it for load tests.")
@@ -49,7 +53,7 @@ def whatsapp_sandbox(
         token=token,
         template=template,
         template_language=template_language,
-        link_base=f"{where.scheme}://{where.netloc}/",
+        link_base=(link_base or f"{where.scheme}://{where.netloc}").rstrip("/") + "/",
         keep=keep,
         rates=Rates(pair_interval, pair_burst, per_second),
     )

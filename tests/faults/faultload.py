@@ -22,7 +22,7 @@ from running import TOKEN, Product, free_port, until
 
 from fandesk.embedded import EmbeddedPostgres
 
-ROLES = ("api", "project", "postgres")
+ROLES = ("api", "project", "notify", "postgres")
 
 KILLS = int(os.environ.get("FANDESK_TEST_KILLS", "8"))
 """How often test_kill.py kills a part of the product; from 30 on all else that takes long is tested too."""

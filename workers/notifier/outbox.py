@@ -12,8 +12,8 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from domain.alerting import RESEND_UNKNOWN_AFTER_S, STOPS
-from workers.notifier.delivery import TAKEN_ON, Delivery
+from domain.alerting import RESEND_UNKNOWN_AFTER_S
+from workers.notifier.delivery import LEFT, OPTED_OUT, TAKEN_ON, Delivery, stopped
 
 Connection = AsyncConnection[Any]
 
@@ -24,8 +24,6 @@ REPLY_FOR_S = 600.0
 
 MAX_UNKNOWN = 6
 """Attempts of which it is not known whether they arrived, before a person is counted as not reached."""
-
-STOPPING = [kind.__name__ for kind in STOPS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +46,16 @@ class Failure:
     hurry: bool = True
 
 
-async def recover(connection: Connection, in_flight: Iterable[UUID]) -> int:
-    """After a restart: what was being sent and is not in flight here may or may not have left."""
+async def recover(connection: Connection, in_flight: Iterable[UUID], older_than_s: float = 0.0) -> int:
+    """After a restart: what was being sent and is not in flight here may or may not have left. older_than_s: only
+    what is so for longer."""
     cursor = await connection.execute(
         "update notify.deliveries set state = 'unknown', unknown_at = clock_timestamp(),"
         " reason = 'The program stopped while this was being sent.'"
-        " where state = 'sending' and id <> all (%s)",
-        (list(in_flight),),
+        " where state = 'sending' and id <> all (%s)"
+        "   and sending_at <= clock_timestamp() - make_interval(secs => %s)",
+        (list(in_flight), older_than_s),
+        prepare=True,
     )
     return cursor.rowcount
 
@@ -86,10 +87,13 @@ async def next_due_in_s(connection: Connection) -> float | None:
 
 
 async def claim(connection: Connection, ids: Sequence[UUID]) -> list[Delivery]:
-    """Take these to send. Alerts that nobody needs any more are cancelled instead, by the ledger as it is now."""
+    """Take these to send, in this order. Alerts that nobody needs any more are cancelled instead, by the ledger as
+    it is now."""
     async with connection.cursor(row_factory=class_row(Delivery)) as cursor:
-        await cursor.execute(_CLAIM, {"ids": list(ids), "stopping": STOPPING, "reason": TAKEN_ON}, prepare=True)
-        return await cursor.fetchall()
+        await cursor.execute(_CLAIM, {"ids": list(ids), "taken_on": TAKEN_ON, "opted_out": OPTED_OUT, "left": LEFT}, prepare=True)
+        claimed = await cursor.fetchall()
+    place = {id: nth for nth, id in enumerate(ids)}  # an UPDATE returns its rows in whichever order
+    return sorted(claimed, key=lambda delivery: place[delivery.id])
 
 
 async def sent(connection: Connection, delivery: Delivery, wamid: str | None, wa_id: str | None) -> None:
@@ -130,7 +134,6 @@ async def failed(connection: Connection, id: UUID, failure: Failure) -> bool:
         "hurry": failure.hurry,
         "alert_for_s": GIVE_UP_AFTER_S,
         "reply_for_s": REPLY_FOR_S,
-        "stopping": STOPPING,
     }
     row = await (await connection.execute(_FAILED, values, prepare=True)).fetchone()
     return row is not None and row[0] > 0
@@ -139,7 +142,7 @@ async def failed(connection: Connection, id: UUID, failure: Failure) -> bool:
 async def resend_unknown(connection: Connection) -> int:
     """Send again what may not have arrived, when its deadline has passed; how many."""
     deadlines = {str(severity): after_s for severity, after_s in RESEND_UNKNOWN_AFTER_S.items()}
-    values: dict[str, Any] = {"max": MAX_UNKNOWN, "stopping": STOPPING, **deadlines}
+    values: dict[str, Any] = {"max": MAX_UNKNOWN, **deadlines}
     cursor = await connection.execute(_RESEND_UNKNOWN, values, prepare=True)
     return cursor.rowcount
 
@@ -180,17 +183,19 @@ _NEXT_DUE = """
     select extract(epoch from min(due_at) - clock_timestamp())::float from notify.deliveries
      where state = 'queued' and due_at > clock_timestamp()"""
 
-_STOPPED = """
-    exists (select from ledger.events e
-             where e.originator_id = d.incident_id and e.originator_version > d.cause_version
-               and split_part(e.topic, '/', 1) = any (%(stopping)s))"""
+_STOPPED = stopped("d.incident_id", "d.cause_version")
 
 _CLAIM = f"""
     with held_back as (
-        update notify.deliveries d set state = 'cancelled', cancelled_at = clock_timestamp(), reason = %(reason)s
-          from notify.recipients r
-         where d.id = any (%(ids)s) and d.state = 'queued' and d.kind = 'alert' and r.id = d.recipient_id
-           and (r.removed_at is not null or r.opted_in_at is null or {_STOPPED})
+        update notify.deliveries d set state = 'cancelled', cancelled_at = clock_timestamp(), reason = why.reason
+          from notify.deliveries o join notify.recipients r on r.id = o.recipient_id
+               left join access.people p on p.id = r.person_id
+               cross join lateral (
+                   select case when r.removed_at is not null or p.role = 'member' then %(left)s
+                               when r.opted_in_at is null then %(opted_out)s
+                               when {stopped("o.incident_id", "o.cause_version")} then %(taken_on)s end) why (reason)
+         where o.id = any (%(ids)s) and o.kind = 'alert' and d.id = o.id and d.state = 'queued'
+           and why.reason is not null
         returning d.id)
     update notify.deliveries d set state = 'sending', sending_at = clock_timestamp()
       from notify.recipients r
@@ -231,11 +236,17 @@ _FAILED = f"""
 _RESEND_UNKNOWN = f"""
     with late as (
         update notify.deliveries d
-           set superseded = d.attempt < %(max)s,
-               state = case when d.attempt < %(max)s then 'unknown' else 'failed' end,
-               failed_at = case when d.attempt < %(max)s then null else clock_timestamp() end
-         where d.state = 'unknown' and not d.superseded and d.kind = 'alert'
-           and d.unknown_at < clock_timestamp() - make_interval(secs => least(600, power(2, d.attempt - 1)
+           set superseded = before.unknown < %(max)s,
+               state = case when before.unknown < %(max)s then 'unknown' else 'failed' end,
+               failed_at = case when before.unknown < %(max)s then null else clock_timestamp() end
+          from (select o.id, (  -- refusals do not count: whoever is refused for an hour does not wait for longer
+                           select count(*) from notify.deliveries u
+                            where u.cause_position = o.cause_position and u.recipient_id = o.recipient_id
+                              and u.channel = o.channel and u.unknown_at is not null) as unknown
+                  from notify.deliveries o
+                 where o.state = 'unknown' and not o.superseded and o.kind = 'alert') before
+         where d.id = before.id and d.state = 'unknown' and not d.superseded
+           and d.unknown_at < clock_timestamp() - make_interval(secs => least(600, power(2, before.unknown - 1)
                * case d.severity when 'critical' then %(critical)s else %(high)s end))
            and not {_STOPPED}
         returning d.*, 0.0::float as retry_s),

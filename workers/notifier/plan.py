@@ -14,11 +14,11 @@ from psycopg.types.json import Jsonb
 
 from commands import codec
 from domain import events as e
-from domain.alerting import STOPS, calls_for, ends_alerting
+from domain.alerting import calls_for, ends_alerting
 from domain.incident import Incident, fold
 from domain.recorded import Recorded
 from domain.words import Severity
-from workers.notifier.delivery import NOT_CONFIGURED, OPTED_OUT, TAKEN_ON, Delivery
+from workers.notifier.delivery import NOT_CONFIGURED, OPTED_OUT, TAKEN_ON, Delivery, stopped
 
 
 class Plan:
@@ -71,7 +71,6 @@ class Plan:
             "reason": None if self._configured else NOT_CONFIGURED,
             "opted_out": OPTED_OUT,
             "taken_on": TAKEN_ON,
-            "stopping": [kind.__name__ for kind in STOPS],
             "target_s": incident.response_target_s if self._configured else 0,
         }
         with cursor.connection.cursor(row_factory=class_row(Delivery)) as planned:
@@ -103,12 +102,9 @@ _CANCEL = """
 
 _LATER = "update notify.deliveries set state = 'queued', sending_at = null where id = any (%s)"
 
-_ALERT = """
+_ALERT = f"""
     with wanted as (
-        select r.*, exists (  -- the ledger itself is asked: this follower may be behind
-                   select from ledger.events e
-                    where e.originator_id = %(incident)s and e.originator_version > %(version)s
-                      and split_part(e.topic, '/', 1) = any (%(stopping)s)) as taken_on
+        select r.*, {stopped("%(incident)s", "%(version)s")} as taken_on
           from notify.recipients r left join access.people p on p.id = r.person_id
          where r.organization_id = %(organization)s and r.removed_at is null
            and %(severity)s = any (r.severities) and coalesce(p.role, 'responder') <> 'member'
@@ -119,9 +115,9 @@ _ALERT = """
     planned as (
         insert into notify.deliveries (id, kind, organization_id, recipient_id, channel, incident_id,
                                        cause_position, cause_version, severity, content, state, reason,
-                                       cancelled_at, sending_at, due_at)
+                                       queued_at, cancelled_at, sending_at, due_at)
         select gen_random_uuid(), 'alert', organization_id, w.id, way.channel, %(incident)s, %(position)s,
-               %(version)s, %(severity)s, %(content)s, way.state, way.reason,
+               %(version)s, %(severity)s, %(content)s, way.state, way.reason, clock_timestamp(),
                case way.state when 'cancelled' then clock_timestamp() end,
                case way.state when 'sending' then clock_timestamp() end, way.due_at
           from wanted w, lateral (

@@ -28,6 +28,9 @@ PER_PERSON = 45
 LOOK_EVERY_S = 1.0
 """How often what has become overdue is looked for; what is new wakes the sender at once."""
 
+LOST_AFTER_S = 15.0
+"""After so long, what is being sent and is in no task's hands is in nobody's."""
+
 REMEMBER_S = 300.0
 FALLBACK_TRIES = 6
 UNREADABLE = "The address of this channel cannot be read: see FANDESK_SECRET_KEY."
@@ -98,6 +101,8 @@ class Sender:
             self._wanted.clear()
             async with self._pool.connection() as connection:
                 if time.monotonic() >= look_at:
+                    # a commit whose answer was lost has written down as being sent what nobody has
+                    await outbox.recover(connection, self._tasks, LOST_AFTER_S)
                     await outbox.resend_unknown(connection)
                     look_at = time.monotonic() + LOOK_EVERY_S
                 pause = await self._send_due(connection)
