@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("FANDESK_TEST_ROSTERS", "40"))
+EXAMPLES = int(os.environ.get("FANDESK_TEST_ROSTERS", "25"))
 """Schedules tried per time zone and property."""
 
 FIRST = datetime(2023, 12, 1, tzinfo=UTC)
