@@ -7,7 +7,7 @@ what is loaded.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -16,10 +16,10 @@ from commands.append import Append, Appended, Claim, Key, Loaded
 from commands.decide import decide
 from commands.event_store import LedgerRecorder, LostConnection
 from commands.incident import IncidentCommand, Trigger
+from commands.organizations import Known
 from commands.workspace import BatchWorkspace, Remembered, Wanted
 from domain.errors import IdempotencyKeyReused, Overloaded, Refusal, StaleVersion
 from domain.incident import Incident
-from domain.words import Severity
 
 T = TypeVar("T")
 
@@ -87,9 +87,9 @@ class Pending:
 class Batches:
     """Settles batches, one at a time: whoever calls takes care of that."""
 
-    def __init__(self, store: LedgerRecorder, targets: Callable[[UUID], Mapping[Severity, int]]) -> None:
+    def __init__(self, store: LedgerRecorder, organization: Callable[[UUID], Known]) -> None:
         self._store = store
-        self._targets = targets
+        self._organization = organization
         self._remembered: dict[UUID, Remembered] = {}
 
     def settle(self, batch: Sequence[Pending]) -> list[Pending]:
@@ -115,7 +115,7 @@ class Batches:
 
     def _run(self, batch: Sequence[Pending]) -> list[Pending]:
         now, again = _one_per_key(batch)
-        work = BatchWorkspace(self._wanted(now), self._load, self._remembered, self._targets)
+        work = BatchWorkspace(self._wanted(now), self._load, self._remembered, self._organization)
         decided = [_decide(p, work) for p in now]
         results = iter(self._append([d.append for d in decided if d.append is not None]))
         lost: set[UUID] = set()
@@ -232,8 +232,8 @@ def _replay(command: IncidentCommand, work: BatchWorkspace) -> Outcome | None:
         return None
     if held.request_hash != command.idempotency.request_hash:
         raise IdempotencyKeyReused("This Idempotency-Key was used for another request.")
-    incident, position = work.as_of(held.stream_id, held.version or 1)
-    created = isinstance(command, Trigger) and held.version == 1
+    incident, position, opened = work.as_of(held.stream_id, held.version or 1)
+    created = isinstance(command, Trigger) and opened
     return Outcome(incident, position, created=created, replayed=True)
 
 

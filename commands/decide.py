@@ -1,6 +1,6 @@
 """How each command is decided: the incident as it stands in, events and claims out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 from uuid import UUID
@@ -25,11 +25,14 @@ from commands.incident import (
     Trigger,
     dedup_claim,
 )
+from commands.organizations import Known
 from domain import decisions
 from domain import events as e
+from domain.conditions import Facts
 from domain.errors import DedupKeyTaken, IncidentNotFound, InvalidField
 from domain.incident import Incident
-from domain.words import Severity
+from domain.placing import Place, place
+from domain.words import Category, Severity
 
 
 class Workspace(Protocol):
@@ -41,8 +44,8 @@ class Workspace(Protocol):
     def holder(self, key: Key) -> Held | None:
         """Who holds a claim."""
 
-    def targets(self, organization_id: UUID) -> Mapping[Severity, int]:
-        """The organisation's response targets, in seconds."""
+    def organization(self, organization_id: UUID) -> Known:
+        """The organisation as it stands, or stood a moment ago."""
 
 
 @dataclass(slots=True)
@@ -75,12 +78,19 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
         case PostUpdate():
             events = decisions.post_update(incident, request, body=command.body)
         case ChangeSeverity():
-            targets = look.targets(request.organization_id)
+            known = look.organization(request.organization_id)
             events = decisions.change_severity(
-                incident, request, severity=command.severity, targets=targets, reason=command.reason
+                incident,
+                request,
+                severity=command.severity,
+                targets=known.organization.targets,
+                reason=command.reason,
+                place=_place(known, incident, request, severity=command.severity, category=incident.category),
             )
         case ChangeCategory():
-            events = decisions.change_category(incident, request, category=command.category)
+            known = look.organization(request.organization_id)
+            place = _place(known, incident, request, severity=incident.severity, category=command.category)
+            events = decisions.change_category(incident, request, category=command.category, place=place)
         case AssignResponder():
             events = decisions.assign_responder(incident, request, person_id=command.person_id)
         case AssignTeam():
@@ -155,12 +165,14 @@ def _trigger(command: Trigger, look: Workspace) -> Draft:
     held = look.holder(key) if key else None
     if key and held:
         return _attach(command, look.incident(request.organization_id, held.stream_id), key)
+    known = look.organization(request.organization_id)
+    facts = Facts(command.severity, command.category, command.source, command.labels)
     events = decisions.trigger(
         request,
         number=0,  # the ledger puts the organisation's next one there
         title=command.title,
         severity=command.severity,
-        targets=look.targets(request.organization_id),
+        targets=known.organization.targets,
         category=command.category,
         description=command.description,
         labels=command.labels,
@@ -168,10 +180,19 @@ def _trigger(command: Trigger, look: Workspace) -> Draft:
         dedup_key=command.dedup_key,
         team=command.team,
         alerts=distinct(command.alerts),
+        place=place(known.organization, known.router, facts, request.asked_at, team=command.team),
     )
     id = command.incident_id
     claims = [Claim("take", key, id)] if key else []
     return Draft(id, {id: events}, Append(claims=claims, opens=True))
+
+
+def _place(
+    known: Known, incident: Incident, request: decisions.Request, *, severity: Severity, category: Category | None
+) -> Place:
+    """Where an incident goes by itself when it gets this severity and category."""
+    facts = Facts(severity, category, incident.source, incident.labels)
+    return place(known.organization, known.router, facts, request.asked_at, team=incident.team)
 
 
 def _attach(command: Trigger, incident: Incident, key: Key) -> Draft:

@@ -61,7 +61,7 @@ class Organizations:
         return self.known(organization_id).organization
 
     def change(self, organization_id: UUID, decide: Decide) -> tuple[Organization, int | None]:
-        """Change it: the organisation as it is then, and the position of the last event, None where nothing was to do.
+        """Change it: the organisation as it is then, and the position of the last event (None: nothing was to do).
 
         Whoever writes at the same time is taken into account. Raises the Refusal of `decide`, Overloaded.
         """

@@ -41,12 +41,13 @@ def calls_for(event: e.IncidentEvent) -> Severity | None:
     """The severity that people have to be alerted of because of this event, None where nobody has to be.
 
     That is an incident triggered as critical or high, or raised to one of them. What the system itself writes
-    down is history that was taken over from elsewhere: it wakes nobody.
+    down is history that was taken over from elsewhere, and what falls into a maintenance window was expected:
+    they wake nobody.
     """
     if event.actor.kind == "system":
         return None
     match event:
-        case e.IncidentTriggered(severity=severity) if severity in ALERTED:
+        case e.IncidentTriggered(severity=severity, maintenance=None) if severity in ALERTED:
             return severity
         case e.SeverityChanged(severity=severity, previous=previous) if severity in ALERTED:
             return severity if _rank(severity) < _rank(previous) else None

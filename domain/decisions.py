@@ -13,9 +13,12 @@ from uuid import UUID
 from domain import events as e
 from domain.errors import InvalidField, NotAllowedNow
 from domain.incident import Incident
+from domain.placing import NOWHERE, Place
 from domain.words import AlertOutcome, Category, Severity, Status
 
 Events = tuple[e.IncidentEvent, ...]
+
+SYSTEM = e.Actor(kind="system")
 
 AHEAD = timedelta(minutes=5)
 """How far ahead of our clock a sender's may be."""
@@ -76,10 +79,14 @@ def trigger(
     dedup_key: str | None = None,
     team: str | None = None,
     alerts: tuple[e.AlertSeen, ...] = (),
+    place: Place = NOWHERE,
 ) -> Events:
-    """Open an incident. May be backdated as far as 1970, not more than five minutes ahead of the clock."""
+    """Open an incident. May be backdated as far as 1970, not more than five minutes ahead of the clock.
+
+    place: where it goes by itself; a team named by hand is `team`.
+    """
     _check_instant(request, earliest=EARLIEST, what="1970")
-    return (
+    opened: Events = (
         e.IncidentTriggered(
             **request.meta(),
             number=number,
@@ -93,8 +100,21 @@ def trigger(
             dedup_key=dedup_key,
             team=team,
             alerts=alerts,
+            maintenance=place.maintenance,
         ),
     )
+    return opened + _placed(request, place, team=team, person=None)
+
+
+def _placed(request: Request, place: Place, *, team: str | None, person: UUID | None) -> Events:
+    """Give it to the team and the person that were found for it, where it has none."""
+    meta = request.meta() | {"actor": SYSTEM}
+    events: Events = ()
+    if team is None and place.team is not None:
+        events += (e.TeamAssigned(**meta, team=place.team, because=place.team_because, rule=place.rule),)
+    if person is None and place.person is not None:
+        events += (e.ResponderAssigned(**meta, person_id=place.person, because=place.person_because),)
+    return events
 
 
 def acknowledge(incident: Incident, request: Request, *, note: str | None = None) -> Events:
@@ -140,8 +160,12 @@ def change_severity(
     severity: Severity,
     targets: Mapping[Severity, int],
     reason: str | None = None,
+    place: Place = NOWHERE,
 ) -> Events:
-    """Set the severity, and with it the response target. Nothing happens where it is that already."""
+    """Set the severity, and with it the response target. Nothing happens where it is that already.
+
+    place: where it goes by itself with that severity; who has it already keeps it.
+    """
     _check(incident, request, "given another severity")
     if severity == incident.severity:
         return ()
@@ -153,15 +177,21 @@ def change_severity(
             response_target_s=targets[severity],
             reason=reason,
         ),
+        *_placed(request, place, team=incident.team, person=incident.assignee),
     )
 
 
-def change_category(incident: Incident, request: Request, *, category: Category | None) -> Events:
-    """Set the category. Nothing happens where it is that already."""
+def change_category(
+    incident: Incident, request: Request, *, category: Category | None, place: Place = NOWHERE
+) -> Events:
+    """Set the category. Nothing happens where it is that already. place: as for the severity."""
     _check(incident, request, "given another category")
     if category == incident.category:
         return ()
-    return (e.CategoryChanged(**request.meta(), category=category, previous=incident.category),)
+    return (
+        e.CategoryChanged(**request.meta(), category=category, previous=incident.category),
+        *_placed(request, place, team=incident.team, person=incident.assignee),
+    )
 
 
 def assign_responder(incident: Incident, request: Request, *, person_id: UUID | None) -> Events:

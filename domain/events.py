@@ -52,7 +52,10 @@ class AlertSeen(Value):
 
 
 class IncidentTriggered(Event):
-    """An incident opened. `source` is `api`, an import's name, or the kind of the integration that alerted."""
+    """An incident opened. `source` is `api`, an import's name, or the kind of the integration that alerted.
+
+    maintenance: the window in which it was expected, by name: it wakes nobody.
+    """
 
     number: int
     title: str
@@ -65,6 +68,7 @@ class IncidentTriggered(Event):
     dedup_key: str | None = None
     team: str | None = None
     alerts: tuple[AlertSeen, ...] = ()
+    maintenance: str | None = None
 
 
 class IncidentAcknowledged(Event):
@@ -86,15 +90,21 @@ class UpdatePosted(Event):
 
 
 class ResponderAssigned(Event):
-    """A person leads it now; `person_id` is null when the lead was taken away."""
+    """A person leads it now; `person_id` is null when the lead was taken away. `because`: why, if not by hand."""
 
     person_id: UUID | None = None
+    because: str | None = None
 
 
 class TeamAssigned(Event):
-    """A team owns it now; `team` is null when the owner was taken away."""
+    """A team owns it now; `team` is null when the owner was taken away.
+
+    because: why, if not by hand; rule: the routing rule that chose it, if one did.
+    """
 
     team: str | None = None
+    because: str | None = None
+    rule: UUID | None = None
 
 
 class SeverityChanged(Event):

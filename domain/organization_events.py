@@ -66,7 +66,7 @@ class TokenRevoked(OrganizationChange):
 
 
 class TeamDefined(OrganizationChange):
-    """A team is as said here, new or changed. schedule, policy: names of who is on call for it, how it escalates."""
+    """A team is as said here, new or changed. schedule, policy: names: who is on call for it, how it escalates."""
 
     team: str
     members: tuple[UUID, ...] = ()

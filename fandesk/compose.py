@@ -3,11 +3,10 @@
 import gc
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from uuid import UUID
 
 import httpx
 import psycopg
@@ -24,7 +23,6 @@ from commands.event_store import CHANNEL, LedgerDatastore, LedgerRecorder
 from commands.executor import Executor
 from commands.intake import IntakeFolder
 from commands.vault import Vault, key_in
-from domain.words import RESPONSE_TARGETS_S, Severity
 from projections.facts import Facts
 from projections.incidents import Incidents
 from projections.model import ReadModel
@@ -86,11 +84,6 @@ def open_store(dsn: str) -> LedgerRecorder:
     return LedgerRecorder(LedgerDatastore(dsn))
 
 
-def response_targets(organization_id: UUID) -> Mapping[Severity, int]:
-    """An organisation's response targets, in seconds."""
-    return RESPONSE_TARGETS_S
-
-
 def vault(config: Config) -> Vault | None:
     """Where secrets are kept that have to be read again; None where there is no key and no place for one."""
     key, file = config.secret_key, config.secret_file
@@ -108,7 +101,7 @@ def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
         )
         await pool.open()
         store = open_store(config.dsn)
-        executor = Executor(store, response_targets)
+        executor = Executor(store)
         folder = IntakeFolder(store, executor)
         tail = Tail(config.dsn, pool)
         await tail.start()
@@ -207,7 +200,7 @@ def run_notify(config: Config) -> None:
 
 async def _notify(config: Config) -> None:
     store = open_store(config.dsn)
-    executor = Executor(store, response_targets)
+    executor = Executor(store)
     pool = AsyncConnectionPool(
         config.dsn, min_size=1, max_size=6, timeout=5, open=False, kwargs={"autocommit": True}
     )

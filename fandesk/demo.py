@@ -87,7 +87,7 @@ def fill(config: compose.Config) -> None:
             (new_id(), organization_id, PHONE, person_id),
         )
     with ledger(config) as store:
-        executor = Executor(store, compose.response_targets)
+        executor = Executor(store)
         for past in HISTORY:
             for command in _commands(organization_id, person_id, past):
                 executor.execute(command)

@@ -25,7 +25,8 @@ def tell(event: e.IncidentEvent) -> Told:
     """What an event says on the timeline."""
     match event:
         case e.IncidentTriggered():
-            return Told(f"Triggered as {event.severity}", event.description or None)
+            during = f", expected during maintenance “{event.maintenance}”" if event.maintenance else ""
+            return Told(f"Triggered as {event.severity}{during}", event.description or None)
         case e.IncidentAcknowledged():
             return Told("Acknowledged", event.note)
         case e.InvestigationStarted():
@@ -35,9 +36,9 @@ def tell(event: e.IncidentEvent) -> Told:
         case e.ResponderAssigned(person_id=None):
             return Told("Lead taken away")
         case e.ResponderAssigned():
-            return Told("Assigned to {person}", None, event.person_id)
+            return Told("Assigned to {person}", event.because, event.person_id)
         case e.TeamAssigned():
-            return Told(f"Owned by {event.team}" if event.team else "No team owns it any more")
+            return Told(f"Owned by {event.team}" if event.team else "No team owns it any more", event.because)
         case e.SeverityChanged():
             return Told(f"Severity changed from {event.previous} to {event.severity}", event.reason)
         case e.CategoryChanged():

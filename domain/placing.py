@@ -1,0 +1,52 @@
+"""Where a new incident goes by itself: the team that a rule names, and of it the person on call."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from domain.alerting import ALERTED
+from domain.conditions import Facts
+from domain.oncall import on_call_at
+from domain.organization import Organization
+from domain.quiet import under_maintenance
+from domain.router import Router
+
+
+class Place(NamedTuple):
+    """What was found, and why, in words for the timeline. maintenance: the window that it falls into, by name."""
+
+    team: str | None = None
+    team_because: str | None = None
+    rule: UUID | None = None
+    person: UUID | None = None
+    person_because: str | None = None
+    maintenance: str | None = None
+
+
+NOWHERE = Place()
+
+
+def place(organization: Organization, router: Router, facts: Facts, at: datetime, *, team: str | None) -> Place:
+    """Where an incident of these facts goes at that instant. team: the one that was named by hand, which wins.
+
+    Only what wakes people gets a person at once; what can wait is the team's, which looks at it in its hours.
+    """
+    window = under_maintenance(tuple(organization.windows.values()), facts, at) if organization.windows else None
+    schedule = None
+    found, because, rule = team, None, None
+    if team is None:
+        routed = router.route(facts)
+        found, because = routed.team, routed.because if routed.team is not None else None
+        if routed.rule is not None:
+            rule, schedule = routed.rule.id, routed.rule.schedule
+    placed = Place(found, because, rule, maintenance=window.name if window else None)
+    if facts.severity not in ALERTED or window is not None:
+        return placed
+    if schedule is None and found in organization.teams:
+        schedule = organization.teams[found].schedule
+    if schedule is None or schedule not in organization.schedules:
+        return placed
+    person = on_call_at(organization.schedules[schedule], at)
+    if person is None:
+        return placed
+    return placed._replace(person=person, person_because=f"on call by the schedule “{schedule}”")
