@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from domain.events import Value
+from domain.values import SOME
 from domain.words import Category, Severity
 
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -36,7 +37,7 @@ class LabelCondition(Value):
 
     label: LabelName
     equals: LabelValue | None = None
-    one_of: tuple[LabelValue, ...] | None = Field(default=None, min_length=1, max_length=1000)
+    one_of: Annotated[tuple[LabelValue, ...], SOME] | None = Field(default=None, max_length=1000)
     starts_with: LabelStart | None = None
     matches: Glob | None = Field(default=None, validate_default=True)
 
