@@ -17,6 +17,7 @@ from commands.decide import decide
 from commands.event_store import LedgerRecorder, LostConnection
 from commands.incident import IncidentCommand, Trigger
 from commands.organizations import Known
+from commands.outcome import OutcomeUnknown
 from commands.workspace import BatchWorkspace, Remembered, Wanted
 from domain.errors import IdempotencyKeyReused, Overloaded, Refusal, StaleVersion
 from domain.incident import Incident
@@ -28,13 +29,6 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 50
 MAX_REMEMBERED = 2000
 GIVE_UP_AFTER_S = 8.0
-
-
-class OutcomeUnknown(Overloaded):
-    """The database went away while this was being written: it may or may not have been recorded.
-
-    Send it again with the same Idempotency-Key: what was recorded is not recorded twice.
-    """
 
 
 class AlreadyFolded(Exception):

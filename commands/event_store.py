@@ -6,7 +6,7 @@ lets readers miss events); ours is one call of `ledger.append` (see migrations/0
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -143,6 +143,18 @@ class LedgerRecorder(PostgresApplicationRecorder):
             cursor.execute(APPEND, parameters(appends), prepare=True)
             return [Appended(*row) for row in cursor.fetchall()]
 
+    def append_with(self, append: Append, write: Callable[[Cursor[Any]], None]) -> Appended:
+        """Write one command's changes and, if they are appended, what `write` does, in one transaction: rows that
+        hold what must not be in the ledger stay in step with it. Raises LostConnection as `append` does; `write`
+        has to bear being called again then."""
+        with self._cursor() as cursor, cursor.connection.transaction():
+            cursor.execute(APPEND, parameters([append]), prepare=True)
+            (row,) = cursor.fetchall()
+            result = Appended(*row)
+            if result.outcome == "appended":
+                write(cursor)
+            return result
+
     def load(self, stream_ids: Sequence[UUID], keys: Sequence[Key] = ()) -> "Loaded":
         """The streams named, those that hold the keys named, and who holds the keys; in one round trip."""
         if not stream_ids and not keys:
@@ -269,5 +281,6 @@ def _streams(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Recorded]]:
     streams: dict[UUID, list[Recorded]] = {}
     for row in rows:
         with suppress(codec.OfAnOrganization):  # the id is an organisation's: there is no such incident
-            streams.setdefault(row[1], []).append(recorded(row))
+            entry = recorded(row)
+            streams.setdefault(entry.stream_id, []).append(entry)
     return streams

@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from commands.batch import Batches, Outcome, OutcomeUnknown, Pending
+from commands.batch import Batches, Outcome, Pending
 from commands.event_store import LedgerRecorder
 from commands.incident import IncidentCommand
 from commands.organizations import Organizations
+from commands.outcome import OutcomeUnknown
 from domain.errors import Overloaded
 
 MAX_BATCH = 128

@@ -4,10 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+from psycopg import Cursor
+
 from commands.append import Append, NewEvent
-from commands.event_store import LedgerRecorder
+from commands.event_store import LedgerRecorder, LostConnection
+from commands.outcome import OutcomeUnknown
 from domain.errors import Overloaded
 from domain.organization import Organization, fold_organization
 from domain.organization_events import OrganizationEvent
@@ -16,7 +20,8 @@ from domain.router import Router
 REMEMBER_S = 1.0
 """How long a process may go by what an organisation was, after another process has changed it."""
 
-MAX_ATTEMPTS = 20
+GIVE_UP_AFTER_S = 8.0
+PAUSE_S = 0.1
 
 Decide = Callable[[Organization], tuple[OrganizationEvent, ...]]
 """What shall happen, from the organisation as it stands; nothing where it is so already. Raises a Refusal."""
@@ -60,28 +65,52 @@ class Organizations:
         """The organisation as it was at most REMEMBER_S ago."""
         return self.known(organization_id).organization
 
-    def change(self, organization_id: UUID, decide: Decide) -> tuple[Organization, int | None]:
+    def change(
+        self, organization_id: UUID, decide: Decide, write: Callable[[Cursor[Any]], None] = lambda _: None
+    ) -> tuple[Organization, int | None]:
         """Change it: the organisation as it is then, and the position of the last event (None: nothing was to do).
 
-        Whoever writes at the same time is taken into account. Raises the Refusal of `decide`, Overloaded.
+        write: puts rows that belong to the change into the same transaction, such as what a person is called; it
+        is not called where nothing was to do. Who writes at the same time is taken into account, and a connection
+        that is lost is made again. Raises the Refusal of `decide`, what `write` raises, Overloaded.
         """
-        for _ in range(MAX_ATTEMPTS):
-            organization = self._load(organization_id)
-            events = decide(organization)
-            if not events:
-                return organization, None
-            new = [
-                NewEvent(organization_id, version, event)
-                for version, event in enumerate(events, start=organization.version + 1)
-            ]
-            (written,) = self._store.append([Append(events=new)])
-            if written.outcome == "appended":
+        deadline = time.monotonic() + GIVE_UP_AFTER_S
+        while True:
+            try:
+                organization = self._load(organization_id)
+                events = decide(organization)
+                if not events:
+                    return organization, None
+                places = enumerate(events, start=organization.version + 1)
+                append = Append(events=[NewEvent(organization_id, version, event) for version, event in places])
+                position = self._insist(append, write, deadline)
+            except LostConnection as away:
+                if time.monotonic() > deadline:
+                    raise Overloaded("The database cannot be reached at the moment.") from away
+                time.sleep(PAUSE_S)
+                continue
+            if position is not None:
                 for event in events:
                     organization.apply(event)
                 with self._lock:
                     self._remember(organization, time.monotonic())
-                return organization, written.position
-        raise Overloaded("Too many others are changing this organisation.")
+                return organization, position
+            if time.monotonic() > deadline:
+                raise Overloaded("Too many others are changing this organisation.")
+
+    def _insist(self, append: Append, write: Callable[[Cursor[Any]], None], deadline: float) -> int | None:
+        """The position of what was written, None where somebody else was first. The very same is sent again where
+        it is not known whether it was written: what is there already counts as written."""
+        while True:
+            try:
+                result = self._store.append_with(append, write)
+                return result.position if result.outcome == "appended" else None
+            except LostConnection:
+                if time.monotonic() > deadline:
+                    raise OutcomeUnknown(
+                        "The database went away while this was being written. It may have been recorded."
+                    ) from None
+                time.sleep(PAUSE_S)
 
     def _load(self, organization_id: UUID) -> Organization:
         return fold_organization(organization_id, self._store.load_organization(organization_id))

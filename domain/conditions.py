@@ -1,6 +1,6 @@
 """Conditions on an alert: what a routing rule and a maintenance window ask of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from domain.events import Value
+from domain.values import SOME
 from domain.words import Category, Severity
 
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -36,7 +37,7 @@ class LabelCondition(Value):
 
     label: LabelName
     equals: LabelValue | None = None
-    one_of: tuple[LabelValue, ...] | None = Field(default=None, min_length=1, max_length=1000)
+    one_of: Annotated[tuple[LabelValue, ...], SOME] | None = Field(default=None, max_length=1000)
     starts_with: LabelStart | None = None
     matches: Glob | None = Field(default=None, validate_default=True)
 
@@ -60,6 +61,15 @@ class LabelCondition(Value):
             return frozenset((self.equals,))
         return frozenset(self.one_of) if self.one_of is not None else None
 
+    def test(self) -> Callable[[str], bool]:
+        """The question it asks of the label's value, ready to be asked often."""
+        if (exact := self.exact) is not None:
+            return exact.__contains__
+        if (start := self.starts_with) is not None:
+            return lambda value: value.startswith(start)
+        match = _glob(self.matches or "").match
+        return lambda value: match(value) is not None
+
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Whether it holds of these labels."""
         value = labels.get(self.label)
@@ -67,12 +77,7 @@ class LabelCondition(Value):
             return False
         if self.equals is not None:
             return value == self.equals
-        if self.one_of is not None:
-            return value in self.one_of
-        if self.starts_with is not None:
-            return value.startswith(self.starts_with)
-        assert self.matches is not None
-        return _glob(self.matches).match(value) is not None
+        return value in self.one_of if self.one_of is not None else self.test()(value)
 
     def words(self, value: str) -> str:
         """Why it holds of that value, in words."""

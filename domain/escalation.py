@@ -9,7 +9,7 @@ from pydantic import Field
 
 from domain.alerting import ALERTED
 from domain.events import Value
-from domain.localtime import Name
+from domain.values import SOME, Name
 from domain.words import RESPONSE_TARGETS_S, SEVERITIES, Severity
 
 LONGEST_WAIT_S: Final = 7 * 24 * 60 * 60
@@ -52,7 +52,7 @@ class Step(Value):
     """`wait_s` seconds after the step before (the first one: after the incident triggered), alert the targets."""
 
     wait_s: int = Field(ge=0, le=LONGEST_WAIT_S)
-    targets: tuple[Target, ...] = Field(min_length=1, max_length=100)
+    targets: Annotated[tuple[Target, ...], SOME] = Field(max_length=100)
 
 
 class Policy(Value):
@@ -63,8 +63,8 @@ class Policy(Value):
     """
 
     name: Name
-    severities: tuple[Severity, ...] = Field(default=SEVERITIES, min_length=1, max_length=4)
-    steps: tuple[Step, ...] = Field(min_length=1, max_length=50)
+    severities: Annotated[tuple[Severity, ...], SOME] = Field(default=SEVERITIES, max_length=4)
+    steps: Annotated[tuple[Step, ...], SOME] = Field(max_length=50)
     repeat: int = Field(default=0, ge=0, le=20)
     repeat_after_s: int = Field(default=300, ge=1, le=LONGEST_WAIT_S)
 

@@ -124,6 +124,3 @@ Moment = Annotated[
     AwareDatetime, AfterValidator(_moment), PlainSerializer(rfc3339, return_type=str, when_used="json")
 ]
 """A point in time that somebody set: refused without a time zone, kept in UTC, written as RFC 3339."""
-
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-"""What people call a thing."""

@@ -1,15 +1,16 @@
 """On-call schedules: who is meant to answer, by definition. Nothing here is stored but the definition itself."""
 
 from datetime import date, datetime
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from domain.events import Value
-from domain.localtime import LocalDate, Moment, Name, ZoneName, comes, minutes, moment, zone_of
+from domain.localtime import LocalDate, Moment, ZoneName, comes, minutes, moment, zone_of
 from domain.rotation import Rotation, turns
+from domain.values import SOME, Name
 from domain.windows import Window, is_open
 
 
@@ -22,7 +23,7 @@ class Layer(Value):
     """
 
     name: Name
-    people: tuple[UUID, ...] = Field(min_length=1, max_length=500)
+    people: Annotated[tuple[UUID, ...], SOME] = Field(max_length=500)
     rotation: Rotation
     starts_on: LocalDate
     ends_on: LocalDate | None = None

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from domain.conditions import Conditions, Facts
 from domain.events import Value
-from domain.localtime import Moment, Name, ZoneName, moment, zone_of
+from domain.localtime import Moment, ZoneName, moment, zone_of
+from domain.values import SOME, Name
 from domain.windows import Window, always_open, closes_at
 from domain.words import Severity
 
@@ -34,7 +37,7 @@ class QuietHours(Value):
     """Local windows in the person's zone in which only what is critical reaches them."""
 
     time_zone: ZoneName
-    windows: tuple[Window, ...] = Field(min_length=1, max_length=50)
+    windows: Annotated[tuple[Window, ...], SOME] = Field(max_length=50)
 
     @field_validator("windows")
     @classmethod
@@ -42,6 +45,10 @@ class QuietHours(Value):
         if always_open(windows):
             raise ValueError("leave no minute of the week free: what is held back would never arrive")
         return windows
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return zone_of(self.time_zone)
 
 
 def under_maintenance(windows: Sequence[Maintenance], facts: Facts, at: datetime) -> Maintenance | None:
@@ -62,4 +69,4 @@ def held_until(quiet: QuietHours, severity: Severity, at: datetime) -> datetime 
     at = moment("at", at)
     if severity == "critical":
         return None
-    return closes_at(quiet.windows, zone_of(quiet.time_zone), at)
+    return closes_at(quiet.windows, quiet.zone, at)

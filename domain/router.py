@@ -44,7 +44,7 @@ class Router:
                     already = exact[label.label][number]
                     exact[label.label][number] = values if already is None else values & already
         self._labels: list[tuple[str, _Table[str | None]]] = [(name, _table(exact[name])) for name in exact]
-        self._rest = [tuple(label for label in c.labels if label.exact is None) for c in of]
+        self._rest = [[(label.label, label.test()) for label in c.labels if label.exact is None] for c in of]
 
     def route(self, facts: Facts) -> Routed:
         """The same as `domain.routing.route` with these rules and this default."""
@@ -56,7 +56,11 @@ class Router:
         while left:
             lowest = left & -left
             number = lowest.bit_length() - 1
-            if all(label.holds(labels) for label in self._rest[number]):
+            for name, test in self._rest[number]:
+                value = labels.get(name)
+                if value is None or not test(value):
+                    break
+            else:
                 return by_rule(number + 1, self._rules[number], facts)
             left ^= lowest
         return self._default

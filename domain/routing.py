@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.conditions import Conditions, Facts
 from domain.events import Value
-from domain.localtime import Name
+from domain.values import Name
 
 
 class Rule(Value):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -18,6 +19,7 @@ from domain.localtime import (
     local_date,
     minutes,
 )
+from domain.values import SOME
 
 Spell = tuple[datetime, datetime]
 """From the first instant (included) to the second (not included), UTC."""
@@ -34,7 +36,7 @@ class Window(Value):
     whole day is 00:00 to 24:00. Both ends come as local times come (see `domain.localtime`), the end is not in it.
     """
 
-    days: tuple[Weekday, ...] = Field(default=WEEKDAYS, min_length=1, max_length=7)
+    days: Annotated[tuple[Weekday, ...], SOME] = Field(default=WEEKDAYS, max_length=7)
     start: ClockTime
     until: Weekday | None = None
     end: EndTime

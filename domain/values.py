@@ -1,0 +1,20 @@
+"""Fields that several definitions have."""
+
+from typing import Annotated, Final, TypeVar
+
+from pydantic import AfterValidator, StringConstraints
+
+T = TypeVar("T")
+
+
+def _some(values: tuple[T, ...]) -> tuple[T, ...]:
+    if not values:
+        raise ValueError("is empty: at least one is needed")
+    return values
+
+
+SOME: Final = AfterValidator(_some)
+"""At least one. pydantic's own `min_length` also says so where there is one, and it is refused by itself."""
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+"""What people call a thing."""

@@ -1,0 +1,149 @@
+"""When each step of a policy is due, what is due after a pause, and what the defaults are."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from given import T0
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from domain.alerting import ALERTED
+from domain.escalation import (
+    Planned,
+    Policy,
+    Step,
+    ToEverybody,
+    ToPerson,
+    ToSchedule,
+    ToTeam,
+    default_policies,
+    default_policy,
+    due,
+    next_due,
+    plan,
+)
+from domain.words import RESPONSE_TARGETS_S, SEVERITIES
+
+ANN = ToPerson(id=UUID(int=0xA))
+
+
+def policy(*waits: int, repeat: int = 0, after: int = 300) -> Policy:
+    steps = tuple(Step(wait_s=wait, targets=(ANN,)) for wait in waits)
+    return Policy(name="P", steps=steps, repeat=repeat, repeat_after_s=after)
+
+
+def later(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("of", "wanted"),
+    [
+        (policy(0), [0]),
+        (policy(30), [30]),
+        (policy(0, 300, 600), [0, 300, 900]),
+        (policy(0, 0, 5), [0, 0, 5]),
+        (policy(0, 10, repeat=2, after=60), [0, 10, 70, 80, 140, 150]),
+        (policy(5, 10, repeat=1, after=60), [5, 15, 80, 90]),
+        (policy(0, repeat=3, after=1), [0, 1, 2, 3]),
+    ],
+)
+def test_a_plan(of: Policy, wanted: list[int]) -> None:
+    assert [(step.number, step.at) for step in plan(of, T0)] == [(n, later(s)) for n, s in enumerate(wanted, 1)]
+
+
+@pytest.mark.parametrize(
+    ("now", "fired", "wanted", "following"),
+    [
+        (-1, set(), [], 1),
+        (0, set(), [1], 1),
+        (0, {1}, [], 2),
+        (299.999999, {1}, [], 2),
+        (300, {1}, [2], 2),
+        (300, {1, 2}, [], 3),
+        (10_000, set(), [1, 2, 3, 4, 5, 6], 1),
+        (10_000, {1, 2, 4}, [3, 5, 6], 3),
+        (10_000, {1, 2, 3, 4, 5, 6}, [], None),
+    ],
+)
+def test_what_is_due(now: float, fired: set[int], wanted: list[int], following: int | None) -> None:
+    of = policy(0, 300, 600, repeat=1)
+    assert [step.number for step in due(of, T0, later(now), fired)] == wanted
+    ahead = next_due(of, T0, fired)
+    assert (ahead and ahead.number) == following
+
+
+WAITS = st.lists(st.integers(0, 600), min_size=1, max_size=5)
+
+
+@given(WAITS, st.integers(0, 4), st.integers(1, 600), st.lists(st.integers(0, 900), max_size=30))
+def test_every_step_is_taken_once_and_in_order_however_often_one_looks(
+    waits: list[int], repeat: int, after: int, pauses: list[int]
+) -> None:
+    of = policy(*waits, repeat=repeat, after=after)
+    fired: list[int] = []
+    now = 0
+    for pause in [*pauses, 10**7]:
+        now += pause
+        ahead = next_due(of, T0, fired)
+        found = due(of, T0, later(now), fired)
+        assert all(step.at <= later(now) for step in found)
+        assert bool(found) == (ahead is not None and ahead.at <= later(now))
+        fired += [step.number for step in found]
+    assert fired == list(range(1, len(waits) * (repeat + 1) + 1))
+    times = [step.at for step in plan(of, T0)]
+    assert times == sorted(times)
+
+
+def test_the_defaults_come_from_the_response_targets() -> None:
+    critical = default_policy("critical")
+    assert critical is not None and critical.severities == ("critical",)
+    whom = [(ToSchedule(),), (ToTeam(),), (ToEverybody(),)] * 4
+    at = [0, 150, 300, 450, 600, 750, 900, 1050, 1200, 1350, 1500, 1650]
+    assert plan(critical, T0) == [
+        Planned(n, later(s), w) for n, (s, w) in enumerate(zip(at, whom, strict=True), 1)
+    ]
+
+    high = default_policy("high", 61)
+    assert high is not None
+    assert [step.at for step in plan(high, T0)] == [later(s) for s in (0, 30, 61, 91, 121, 152)]
+    assert set(default_policies()) == ALERTED
+    assert default_policies({"critical": 60, "low": 5})["critical"].steps[1].wait_s == 30
+    for severity in SEVERITIES:
+        made = default_policy(severity)
+        assert (made is not None) == (severity in ALERTED)
+        if made:
+            assert made.applies_to(severity)
+            assert plan(made, T0)[2].at == later(RESPONSE_TARGETS_S[severity])
+            assert sum(made.applies_to(other) for other in SEVERITIES) == 1
+
+
+def test_the_shortest_target_still_gives_a_policy() -> None:
+    made = default_policy("critical", 1)
+    assert made is not None
+    assert [step.at for step in plan(made, T0)][:4] == [later(s) for s in (0, 0, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("what", "field"),
+    [
+        ({"steps": []}, ("steps",)),
+        ({"steps": [{"wait_s": -1, "targets": [{"kind": "everybody"}]}]}, ("steps", 0, "wait_s")),
+        ({"steps": [{"wait_s": 0, "targets": []}]}, ("steps", 0, "targets")),
+        ({"steps": [{"wait_s": 0, "targets": [{"kind": "person"}]}]}, ("steps", 0, "targets", 0, "person", "id")),
+        ({"steps": [{"wait_s": 0, "targets": [{"kind": "robot"}]}]}, ("steps", 0, "targets", 0)),
+        ({"severities": []}, ("severities",)),
+        ({"severities": ["urgent"]}, ("severities", 0)),
+        ({"repeat": -1}, ("repeat",)),
+        ({"repeat_after_s": 0}, ("repeat_after_s",)),
+    ],
+)
+def test_what_is_no_policy(what: dict[str, Any], field: tuple[str | int, ...]) -> None:
+    good = {"name": "P", "steps": [{"wait_s": 0, "targets": [{"kind": "team", "id": "pay"}]}]}
+    assert Policy.model_validate_json(Policy.model_validate(good).model_dump_json()) == Policy.model_validate(good)
+    with pytest.raises(ValidationError) as refused:
+        Policy.model_validate(good | what)
+    assert [error["loc"] for error in refused.value.errors()] == [field]
