@@ -14,10 +14,12 @@ from commands.incident import (
     ChangeSeverity,
     ClearAlerts,
     Correct,
+    Escalate,
     FoldAlerts,
     IncidentCommand,
     Investigate,
     Merge,
+    MissTarget,
     PostUpdate,
     RecordAlert,
     Reopen,
@@ -139,6 +141,18 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
                 attempt=command.attempt,
                 reason=command.reason,
             )
+        case Escalate():
+            events = decisions.escalate(
+                incident,
+                request,
+                step=command.step,
+                people=command.people,
+                everybody=command.everybody,
+                round=command.round,
+                reason=command.reason,
+            )
+        case MissTarget():
+            events = decisions.miss_target(incident, request)
         case _:
             assert_never(command)
     return Draft(id, {id: events})

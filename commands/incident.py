@@ -165,6 +165,22 @@ class RecordAlert(Command):
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalate(Command):
+    """Go on to the next step of the incident's policy, unless somebody has taken it on."""
+
+    step: int
+    people: tuple[UUID, ...]
+    everybody: bool
+    round: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissTarget(Command):
+    """Say that the response target has passed, unless somebody has taken it on."""
+
+
 IncidentCommand: TypeAlias = (
     Trigger
     | Acknowledge
@@ -181,6 +197,8 @@ IncidentCommand: TypeAlias = (
     | ClearAlerts
     | FoldAlerts
     | RecordAlert
+    | Escalate
+    | MissTarget
 )
 
 

@@ -218,6 +218,33 @@ def receive_alerts(
     return (e.AlertReceived(**request.meta(), count=count, first_at=first_at, last_at=last_at, alerts=alerts),)
 
 
+def escalate(
+    incident: Incident,
+    request: Request,
+    *,
+    step: int,
+    people: tuple[UUID, ...],
+    everybody: bool,
+    round: int,
+    reason: str | None = None,
+) -> Events:
+    """Go on to the next step of its policy; nothing happens where somebody has taken it on, or it is over."""
+    if incident.status != "triggered" or incident.merged_into is not None:
+        return ()
+    return (
+        e.IncidentEscalated(
+            **request.meta(), step=step, people=people, everybody=everybody or None, round=round, reason=reason
+        ),
+    )
+
+
+def miss_target(incident: Incident, request: Request) -> Events:
+    """Say that the response target has passed; nothing happens where it has not, or somebody has taken it on."""
+    if incident.status != "triggered" or incident.merged_into is not None or request.at < incident.response_due_at:
+        return ()
+    return (e.ResponseTargetMissed(**request.meta(), response_target_s=incident.response_target_s),)
+
+
 def record_alert(
     request: Request,
     *,

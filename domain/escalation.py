@@ -73,11 +73,13 @@ class Policy(Value):
 
 
 class Planned(NamedTuple):
-    """One step to come. number: from 1, going on through the repetitions; at: when it is due (UTC)."""
+    """One step to come. number: from 1, going on through the repetitions; at: when it is due (UTC); round: 1 is
+    the first time through the policy."""
 
     number: int
     at: datetime
     targets: tuple[Target, ...]
+    round: int = 1
 
 
 def plan(policy: Policy, started_at: datetime) -> list[Planned]:
@@ -88,7 +90,7 @@ def plan(policy: Policy, started_at: datetime) -> list[Planned]:
         at += timedelta(seconds=policy.repeat_after_s if turn else 0)
         for step in policy.steps:
             at += timedelta(seconds=step.wait_s)
-            found.append(Planned(len(found) + 1, at, step.targets))
+            found.append(Planned(len(found) + 1, at, step.targets, turn + 1))
     return found
 
 

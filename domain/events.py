@@ -133,10 +133,22 @@ class AlertReceived(Event):
 
 
 class IncidentEscalated(Event):
-    """Nobody acknowledged in time, so the next step of the policy was alerted."""
+    """Nobody acknowledged in time, so the next step of the policy was alerted.
+
+    people: who; everybody: also all recipients that want to hear of the severity; round: from 2 on a repetition.
+    """
 
     step: int
     reason: str | None = None
+    people: tuple[UUID, ...] | None = None
+    everybody: bool | None = None
+    round: int | None = None
+
+
+class ResponseTargetMissed(Event):
+    """Nobody acknowledged within the response target."""
+
+    response_target_s: int
 
 
 class IncidentResolved(Event):
@@ -223,6 +235,7 @@ IncidentEvent: TypeAlias = (
     | CategoryChanged
     | AlertReceived
     | IncidentEscalated
+    | ResponseTargetMissed
     | IncidentResolved
     | IncidentReopened
     | IncidentMerged

@@ -97,6 +97,7 @@ class IncidentFacts:
                 | e.UpdatePosted()
                 | e.AlertReceived()
                 | e.IncidentEscalated()
+                | e.ResponseTargetMissed()
                 | e.IncidentAbsorbed()
                 | e.AlertSent()
                 | e.AlertDelivered()

@@ -25,7 +25,7 @@ from fandesk.options import Data, Host, Json, Port
 from fandesk.place import DEFAULT_DATA, NoData, begin, bring_up_to_date, config_of, database, is_external, ledger
 from fandesk.progress import Say, progress
 from fandesk.ready import is_ready
-from fandesk.roles_cli import api, notify, project, relay
+from fandesk.roles_cli import api, escalate, notify, project, relay
 from fandesk.sandbox_cli import serve, whatsapp_sandbox
 from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
@@ -41,7 +41,7 @@ token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(token_app, name="token")
 app.add_typer(dead_letters_app, name="dead-letters")
 app.command()(whatsapp_sandbox)
-for role in (api, project, notify, relay):
+for role in (api, project, notify, escalate, relay):
     app.command()(role)
 
 
@@ -132,6 +132,7 @@ def up(
     roles = [
         Role("project", lambda: compose.run_projector(config)),
         Role("notify", lambda: compose.run_notify(config)),
+        Role("escalate", lambda: compose.run_escalate(config)),
         Role("api", lambda: compose.run_api(config)),
     ]
     if play is not None:

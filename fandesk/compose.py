@@ -29,6 +29,9 @@ from projections.model import ReadModel
 from projections.rebuild import rebuild
 from projections.runner import NeedsRebuild, Runner, ensure_tables
 from projections.timeline import Timeline
+from workers.escalator.escalator import Escalator
+from workers.escalator.firing import Firing
+from workers.escalator.timers import Timers
 from workers.notifier.cloud_api import CloudApi, CloudApiSettings
 from workers.notifier.notifier import Notifier
 from workers.notifier.plan import Plan
@@ -218,6 +221,21 @@ async def _notify(config: Config) -> None:
             await notifier.run()
         finally:
             await pool.close()
+    executor.close()
+    store.close()
+
+
+def run_escalate(config: Config) -> None:
+    """The role `escalate`: alert further for as long as nobody acknowledges, until SIGTERM."""
+    tune()
+    store = open_store(config.dsn)
+    executor = Executor(store)
+    timers = Timers(executor.organizations.get)
+
+    def follower(set_: Callable[[], None]) -> Consumer:
+        return Consumer(config.dsn, "escalate", source(config), timers.react, set_)
+
+    Escalator(config.dsn, Firing(store, executor), follower).run(until_told_to_stop())
     executor.close()
     store.close()
 

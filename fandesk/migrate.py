@@ -11,11 +11,11 @@ LOCK = 7308604896
 """The advisory lock that lets one process migrate at a time."""
 
 GRANTS = """
-grant usage on schema ledger, access, read, read_next, read_old, stream, notify to {role};
+grant usage on schema ledger, access, read, read_next, read_old, stream, notify, escalation to {role};
 grant create on schema read, read_next, read_old to {role};
 grant select on all tables in schema ledger, migrations to {role};
 grant usage on schema migrations to {role};
-grant select, insert, update, delete on all tables in schema access, stream, notify to {role};
+grant select, insert, update, delete on all tables in schema access, stream, notify, escalation to {role};
 grant execute on all functions in schema ledger to {role};
 """
 

@@ -48,6 +48,8 @@ def tell(event: e.IncidentEvent) -> Told:
             return Told(_alerts(event.count), "\n".join(alert.summary for alert in event.alerts) or None)
         case e.IncidentEscalated():
             return Told(f"Escalated to step {event.step}", event.reason)
+        case e.ResponseTargetMissed():
+            return Told(f"Nobody acknowledged within {_words(event.response_target_s)}")
         case e.IncidentResolved():
             return Told("Resolved", event.note)
         case e.IncidentReopened():
@@ -74,6 +76,14 @@ def tell(event: e.IncidentEvent) -> Told:
 
 def _alerts(count: int) -> str:
     return "1 further alert received" if count == 1 else f"{count} further alerts received"
+
+
+def _words(seconds: int) -> str:
+    """A response target, as people say it."""
+    size, unit = next(
+        each for each in ((3600, "hour"), (60, "minute"), (1, "second")) if seconds % each[0] == 0
+    )
+    return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
 
 
 def _on(event: e.AlertStep) -> str:

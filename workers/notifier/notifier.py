@@ -58,6 +58,7 @@ class Notifier:
         self._sender = Sender(pool, cloud, vault, public_url, moved=self._teller.wake)
         self._inbox = Inbox(pool, executor, moved=self.look)
         self._configured = cloud is not None
+        self._organization = executor.organizations.get
         self._follower = follower
 
     async def run(self) -> None:
@@ -94,7 +95,11 @@ class Notifier:
     async def _work(self, connection: AsyncConnection[Any]) -> None:
         await self._sender.begin()
         loop = asyncio.get_running_loop()
-        plan = Plan(configured=self._configured, may_go=self._sender.may_go)
+        plan = Plan(
+            configured=self._configured,
+            may_go=self._sender.may_go,
+            organization=self._organization,
+        )
         stop = threading.Event()
 
         def planned() -> None:

@@ -5,7 +5,8 @@ checkpoint, so that each entry has its effect once, whatever is killed when.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Cursor
@@ -16,9 +17,22 @@ from commands import codec
 from domain import events as e
 from domain.alerting import calls_for, ends_alerting
 from domain.incident import Incident, fold
+from domain.organization import Organization
+from domain.quiet import held_until
 from domain.recorded import Recorded
 from domain.words import Severity
-from workers.notifier.delivery import NOT_CONFIGURED, OPTED_OUT, TAKEN_ON, Delivery, stopped
+from workers.notifier.delivery import NOT_CONFIGURED, OPTED_OUT, QUIET, TAKEN_ON, Delivery, stopped
+
+
+class Whom(NamedTuple):
+    """Who is to be alerted. broadcast: recipients that want to hear of the severity; people: these, whatever they
+    want to hear of. at_once: it comes with the trigger, so who was just alerted of that is not alerted twice.
+    again: also those who were alerted of this incident before."""
+
+    broadcast: bool = True
+    people: tuple[UUID, ...] = ()
+    at_once: bool = False
+    again: bool = False
 
 
 class Plan:
@@ -26,11 +40,19 @@ class Plan:
 
     configured: whether WhatsApp can be used at all. may_go: whether a message may leave to that number now.
     What may is written down as being sent, in the same transaction: `leaving` are those, to be sent after it.
+    organization: gives an organisation as it stands, for people's quiet hours.
     """
 
-    def __init__(self, *, configured: bool, may_go: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        configured: bool,
+        may_go: Callable[[str], bool],
+        organization: Callable[[UUID], Organization],
+    ) -> None:
         self._configured = configured
         self._may_go = may_go
+        self._organization = organization
         self._leaving: list[Delivery] = []
 
     def react(self, cursor: Cursor[Any], entries: Sequence[Recorded]) -> None:
@@ -38,10 +60,10 @@ class Plan:
         self._leaving = []  # of a transaction that was rolled back, if any
         ended: set[UUID] = set()
         for entry in entries:
-            severity = calls_for(entry.event)
-            if severity is not None:
+            whom = _whom(entry.event)
+            if whom is not None:
                 self._hold_back(cursor, ended)
-                self._alert(cursor, entry, severity)
+                self._alert(cursor, entry, whom)
             elif ends_alerting(entry.event):
                 ended.add(entry.stream_id)
         self._hold_back(cursor, ended)
@@ -56,16 +78,22 @@ class Plan:
             cursor.execute(_CANCEL, {"reason": TAKEN_ON, "incidents": list(incidents)}, prepare=True)
             incidents.clear()
 
-    def _alert(self, cursor: Cursor[Any], entry: Recorded, severity: Severity) -> None:
+    def _alert(self, cursor: Cursor[Any], entry: Recorded, whom: Whom) -> None:
         incident = _as_of(cursor, entry)
         if incident is None or not incident.is_open:
             return
+        held = self._held_back(incident.organization_id, incident.severity, entry.recorded_at)
         values = {
+            **whom._asdict(),
+            "people": list(whom.people),
+            "held": list(held),
+            "until": list(held.values()),
+            "quiet": QUIET,
             "organization": incident.organization_id,
             "incident": entry.stream_id,
             "position": entry.position,
             "version": entry.version,
-            "severity": severity,
+            "severity": incident.severity,
             "content": Jsonb({"number": incident.number, "title": incident.title}),
             "state": "sending" if self._configured else "not_configured",
             "reason": None if self._configured else NOT_CONFIGURED,
@@ -79,6 +107,19 @@ class Plan:
         if later:
             cursor.execute(_LATER, ([delivery.id for delivery in later],), prepare=True)
         self._leaving += [delivery for delivery in leaving if delivery not in later]
+
+    def _held_back(self, organization_id: UUID, severity: Severity, at: datetime) -> dict[UUID, datetime]:
+        """Until when people are not to be woken for this."""
+        quiet = self._organization(organization_id).quiet
+        found = {person: held_until(hours, severity, at) for person, hours in quiet.items()}
+        return {person: until for person, until in found.items() if until is not None}
+
+
+def _whom(event: e.IncidentEvent) -> Whom | None:
+    """Who is to be alerted because of this event."""
+    if isinstance(event, e.IncidentEscalated) and event.people is not None:
+        return Whom(bool(event.everybody), event.people, at_once=event.step == 1, again=(event.round or 1) > 1)
+    return Whom() if calls_for(event) is not None else None
 
 
 def _as_of(cursor: Cursor[Any], entry: Recorded) -> Incident | None:
@@ -105,13 +146,21 @@ _LATER = "update notify.deliveries set state = 'queued', sending_at = null where
 _ALERT = f"""
     with wanted as (
         select r.*, {stopped("%(incident)s", "%(version)s")} as taken_on
+               , held.until as held_until
           from notify.recipients r left join access.people p on p.id = r.person_id
+          left join unnest(%(held)s::uuid[], %(until)s::timestamptz[]) held (person, until)
+            on held.person = r.person_id
          where r.organization_id = %(organization)s and r.removed_at is null
-           and %(severity)s = any (r.severities) and coalesce(p.role, 'responder') <> 'member'
-           and not exists (  -- once for an incident, unless what was planned then has come to nothing
-               select from notify.deliveries d
-                where d.incident_id = %(incident)s and d.recipient_id = r.id and d.kind = 'alert'
-                  and d.state not in ('cancelled', 'failed', 'not_configured'))),
+           and coalesce(p.role, 'responder') <> 'member'
+           and (%(broadcast)s and %(severity)s = any (r.severities) and (%(again)s or not exists (
+                   -- once for an incident, unless what was planned then has come to nothing
+                   select from notify.deliveries d
+                    where d.incident_id = %(incident)s and d.recipient_id = r.id and d.kind = 'alert'
+                      and d.state not in ('cancelled', 'failed', 'not_configured')))
+                or r.person_id = any (%(people)s) and not (%(at_once)s and exists (
+                   select from notify.deliveries d
+                    where d.incident_id = %(incident)s and d.recipient_id = r.id and d.kind = 'alert'
+                      and d.queued_at > clock_timestamp() - interval '10 s')))),
     planned as (
         insert into notify.deliveries (id, kind, organization_id, recipient_id, channel, incident_id,
                                        cause_position, cause_version, severity, content, state, reason,
@@ -122,14 +171,20 @@ _ALERT = f"""
                case way.state when 'sending' then clock_timestamp() end, way.due_at
           from wanted w, lateral (
             select 'whatsapp',
-                   case when opted_in_at is null or taken_on then 'cancelled' else %(state)s end,
-                   case when opted_in_at is null then %(opted_out)s
-                        when taken_on then %(taken_on)s else %(reason)s end,
-                   clock_timestamp()
+                   case when opted_in_at is null or taken_on then 'cancelled'
+                        when held_until is not null and %(state)s = 'sending' then 'queued' else %(state)s end,
+                   case when opted_in_at is null then %(opted_out)s when taken_on then %(taken_on)s
+                        when held_until is not null then %(quiet)s else %(reason)s end,
+                   coalesce(held_until, clock_timestamp())
             union all
             -- the other way waits: until WhatsApp has failed for good, or nobody has answered in time
-            select fallback_kind, 'queued', null, clock_timestamp() + make_interval(secs => %(target_s)s)
+            select fallback_kind, 'queued', null,
+                   coalesce(held_until, clock_timestamp()) + make_interval(secs => %(target_s)s)
              where fallback is not null and opted_in_at is not null and not taken_on
+               and not exists (
+                   select from notify.deliveries d
+                    where d.incident_id = %(incident)s and d.recipient_id = w.id and d.channel = fallback_kind
+                      and d.state = 'queued')
           ) as way (channel, state, reason, due_at)
         on conflict do nothing
         returning id, kind, channel, attempt, severity, content, incident_id, recipient_id, state)
