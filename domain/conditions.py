@@ -77,7 +77,11 @@ class LabelCondition(Value):
             return False
         if self.equals is not None:
             return value == self.equals
-        return value in self.one_of if self.one_of is not None else self.test()(value)
+        if self.one_of is not None:
+            return value in self.one_of
+        if self.starts_with is not None:
+            return value.startswith(self.starts_with)
+        return _glob(self.matches or "").match(value) is not None
 
     def words(self, value: str) -> str:
         """Why it holds of that value, in words."""

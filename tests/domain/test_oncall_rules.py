@@ -32,8 +32,11 @@ def schedule(*layers: dict[str, Any], zone: str = "Europe/Berlin", overrides: An
 
 
 def seen(of: Schedule, start: str, end: str) -> list[tuple[str, UUID | None]]:
-    """Each shift's start, as `MM-DD HH:MM` in UTC, and its person."""
-    return [(f"{s.start:%m-%d %H:%M}", s.person) for s in shifts(of, utc(start), utc(end))]
+    """Each shift's start, as `MM-DD HH:MM` in UTC, and its person; asked about its ends alone, it is so too."""
+    found = shifts(of, utc(start), utc(end))
+    for shift in found:
+        assert on_call_at(of, shift.start) == on_call_at(of, shift.end - timedelta.resolution) == shift.person
+    return [(f"{s.start:%m-%d %H:%M}", s.person) for s in found]
 
 
 @pytest.mark.parametrize(
@@ -131,6 +134,17 @@ def test_a_date_that_a_zone_skipped_hands_its_turn_on_at_once() -> None:
     samoa = schedule(layer(people=[A, B, C], starts_on="2011-12-29"), zone="Pacific/Apia")
     assert seen(samoa, "2011-12-29T19:00", "2012-01-02") == [
         ("12-29 19:00", A), ("12-30 10:00", B), ("12-30 19:00", C), ("12-31 19:00", A), ("01-01 19:00", B),
+    ]  # fmt: skip
+
+
+def test_a_date_that_comes_back_does_not_bring_its_turn_back() -> None:
+    """In St. John's the clock went from 00:01 to 23:01 of the day before: 00:00 had come, and came again."""
+    of = schedule(
+        layer(starts_on="2010-11-05", rotation={"kind": "daily", "handover": "00:00"}), zone="America/St_Johns"
+    )
+    assert on_call_at(of, utc("2010-11-07 03:00")) == A
+    assert seen(of, "2010-11-06T12:00", "2010-11-08T12:00") == [
+        ("11-06 12:00", B), ("11-07 02:30", A), ("11-08 03:30", B),
     ]  # fmt: skip
 
 
@@ -280,6 +294,8 @@ def test_ten_years_take_ten_times_the_steps_of_one_and_a_far_start_none() -> Non
     assert near < 100 * 365 * 3
     once = [steps(lambda at=at: on_call_at(of[0], at)) for at in (utc("1971-01-01"), utc("2970-01-01"))]  # type: ignore[misc]
     assert max(once) < 400
+    alone = schedule(layer(people=[A], rotation={"kind": "hours", "hours": 1, "handover": "09:00"}))
+    assert steps(lambda: shifts(alone, start, start + ten)) < 200
 
 
 def test_a_layer_stands_alone_as_a_value() -> None:

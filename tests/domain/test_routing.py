@@ -50,6 +50,7 @@ CASES: list[tuple[dict[str, Any], str | None]] = [
     ({"labels": [label("empty", equals="")]}, "label empty is “”"),
     ({"labels": [label("service", equals="pay-eu"), label("env", equals="test")]}, None),
     ({"labels": [label("service", equals="pay-eu"), label("service", equals="x")]}, None),
+    ({"labels": [label("service", equals="x"), label("service", one_of=["pay-eu", "y"])]}, None),
     ({"severities": ["critical"], "categories": [None, "outage"], "sources": ["grafana"],
       "labels": [label("env", equals="prod")]},
      "severity is critical and category is outage and source is grafana and label env is “prod”"),
