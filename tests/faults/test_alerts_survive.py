@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
+import httpx
 import pytest
 from alerting import FOR_LOAD, JSON, URGENT, Alerting, Team, alerting, child, paused
 from faultload import KILLS, kill_child
+from kafkanode import Kafka, or_skip
 from running import until
 
 pytestmark = pytest.mark.timeout(240 + 20 * KILLS)
@@ -177,3 +179,78 @@ def test_the_database_killed_and_the_notifier_frozen_while_meta_is_slow(alerts: 
 def many_more(storm: Storm, count: int) -> Callable[[], bool]:
     goal = len(storm.urgent) + count
     return lambda: len(storm.urgent) >= goal
+
+
+@pytest.fixture
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker of this test's own, as it is stopped and killed."""
+    broker = Kafka(tmp_path_factory.mktemp("broker"))
+    or_skip(broker.start)
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def by_kafka(tmp_path: Path, kafka: Kafka) -> Iterator[Alerting]:
+    """The product, whose notifier reads Kafka."""
+    with alerting(tmp_path, *FOR_LOAD, environment={"FANDESK_KAFKA_BOOTSTRAP": kafka.bootstrap}) as running:
+        yield running
+
+
+def test_the_broker_restarted_and_the_notifier_killed(by_kafka: Alerting, kafka: Kafka) -> None:
+    rng = random.Random()
+    by_kafka.sandbox.behave(**FLAKY)
+    kills = max(3, KILLS // 4)
+    with Storm(by_kafka, 0.4) as storm:
+        until(lambda: len(by_kafka.sandbox.messages()) > 10, what="the storm to run")
+        for n in range(3):
+            for _ in range(kills // 3):
+                threading.Event().wait(rng.uniform(0.1, 1.5))  # a random moment
+                kill_child(by_kafka.product, rng.choice(("notify", "relay")) if n else "notify")
+            (kafka.kill if n % 2 else kafka.stop)()
+            until(many_more(storm, 2), what="commands while the broker is away")
+            kafka.start()
+            more = len(by_kafka.sandbox.messages()) + 5
+            until(lambda: len(by_kafka.sandbox.messages()) >= more, within_s=60, what="alerts again")  # noqa: B023
+    if KILLS < 30:
+        by_kafka.sandbox.behave()
+    told = nobody_is_left_out(by_kafka, storm, within_s=240)
+    print(f"broker restarted 3 times, {kills // 3 * 3} kills, {told}")
+
+
+def test_kafka_stopped_is_told_and_made_up_for(by_kafka: Alerting, kafka: Kafka) -> None:
+    url = by_kafka.product.url
+    team = by_kafka.team(3)
+    team.arrives(team.trigger(), 3)
+    assert metric(url, 'fandesk_follower_up{follower="notify"}') == 1
+    kafka.stop()
+
+    incident = team.trigger("high", "While Kafka is away")
+    until(lambda: httpx.get(f"{url}/readyz").status_code == 503, within_s=30, what="/readyz to tell")
+    team.do(incident, "updates", body="Commands work all the same")
+
+    def told() -> JSON:
+        shown: JSON = httpx.get(f"{url}/readyz").json()
+        return shown
+
+    until(lambda: told()["followers"]["relay"]["problem"], within_s=30, what="/readyz to tell of the relay")
+    assert "Kafka" in told()["status"], told()
+    until(lambda: told()["followers"]["relay"]["behind"] >= 1, what="the relay's lag")
+    until(lambda: metric(url, 'fandesk_follower_up{follower="relay"}') == 0, what="/metrics to tell")
+    assert metric(url, 'fandesk_follower_lag_events{follower="relay"}') >= 1
+    assert not team.messages(incident) and not team.deliveries(incident)
+
+    kafka.start()
+    team.arrives(incident, 3, within_s=60)
+    team.have(incident, read=3)
+    until(by_kafka.product.is_ready, within_s=30, what="/readyz after Kafka came back")
+    assert metric(url, 'fandesk_follower_up{follower="relay"}') == 1
+    assert "Traceback" not in by_kafka.product.log.read_text()
+
+
+def metric(url: str, name: str) -> float:
+    """A line of /metrics."""
+    for line in httpx.get(f"{url}/metrics").text.splitlines():
+        if line.startswith(f"{name} "):
+            return float(line.rpartition(" ")[2])
+    raise AssertionError(f"{name} is not in /metrics")
