@@ -1,4 +1,4 @@
-"""kill -9 of the notifier and a flaky Meta: nobody is left out, and every double is one that our rows call unknown."""
+"""kill -9 and a flaky Meta: nobody is left out, and every double is one that our rows call unknown."""
 
 import json
 import random
@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
 
 import httpx
 import pytest
@@ -99,7 +98,9 @@ def nobody_is_left_out(alerts: Alerting, storm: Storm, *, within_s: float) -> st
         until(all_reached, within_s=within_s, what="everybody to be reached")
         until(quiet, within_s=within_s, what="nothing to be left queued, sending, unread or untold")
     except AssertionError as late:
-        raise AssertionError(f"{late}: {len(wanted.keys() - reached)} of {len(wanted)} not reached, {left()}") from None
+        raise AssertionError(
+            f"{late}: {len(wanted.keys() - reached)} of {len(wanted)} not reached, {left()}"
+        ) from None
     took_s = time.monotonic() - began
     assert reached == wanted.keys(), "somebody was alerted who was not to be"
 
@@ -120,7 +121,9 @@ def nobody_is_left_out(alerts: Alerting, storm: Storm, *, within_s: float) -> st
         doubles += len(ids) - 1
 
     told: Counter[tuple[str, str]] = Counter()
-    for row in alerts.sql("select convert_from(state, 'UTF8') as event, topic from ledger.events where topic ~ '^Alert'"):
+    for row in alerts.sql(
+        "select convert_from(state, 'UTF8') as event, topic from ledger.events where topic ~ '^Alert'"
+    ):
         told[row["topic"].partition("/")[0], json.loads(row["event"])["delivery_id"]] += 1
     expected: Counter[tuple[str, str]] = Counter()
     for id, row in rows.items():
@@ -128,10 +131,12 @@ def nobody_is_left_out(alerts: Alerting, storm: Storm, *, within_s: float) -> st
             expected[step, id] += row[at] is not None
     assert told == +expected
     unknown = sum(row["unknown_at"] is not None for row in rows.values())
+    sent = sum(map(len, messages.values()))
+    refused = dict(Counter(each["code"] for each in alerts.sandbox.refusals()))
     return (
         f"{len(storm.made)} incidents, {len(storm.urgent)} urgent, {len(wanted)} to be reached,"
-        f" {sum(map(len, messages.values()))} messages, {doubles} doubles, {len(rows)} rows, {unknown} once unknown,"
-        f" refusals {dict(Counter(each['code'] for each in alerts.sandbox.refusals()))}, {took_s:.0f} s until all were"
+        f" {sent} messages, {doubles} doubles, {len(rows)} rows, {unknown} once unknown,"
+        f" refusals {refused}, {took_s:.0f} s until all were"
     )
 
 
@@ -173,7 +178,7 @@ def test_the_database_killed_and_the_notifier_frozen_while_meta_is_slow(alerts: 
         kill_child(alerts.product, "postgres")
         until(alerts.product.is_ready, within_s=30, what="/readyz after PostgreSQL was killed")
         with Storm(alerts, 0.05) as another:
-            until(lambda: len(another.urgent) > 2, what="the storm to run")  # noqa: B023
+            until(lambda: len(another.urgent) > 2, what="the storm to run")
         last.made += another.made
     storm.made += last.made
     told = nobody_is_left_out(alerts, storm, within_s=120)
