@@ -91,7 +91,7 @@ def test_300_mixed_incidents_reach_three_people_each_once(alerts: Alerting) -> N
             assert team.deliveries(incident) == []
     # where the machine is so busy that requests of one second arrive with those of the next, Meta refuses some
     late = Counter(each["code"] for each in alerts.sandbox.refusals()[refused:])
-    assert set(late) <= {130429} and late.total() < 20
+    assert set(late) <= {130429, 131056} and late.total() < 20, late
 
 
 def test_a_severity_raised_to_urgent_alerts_once(alerts: Alerting) -> None:
