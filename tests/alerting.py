@@ -1,7 +1,7 @@
 """The product with WhatsApp set up, Meta's side of it in a process of its own, and teams of people to alert.
 
-A team is an organisation of its own, with numbers of its own: tests do not hear of each other, and the rate at which
-a person may be written to is theirs alone.
+A team is an organisation of its own, with numbers of its own: tests do not hear of each other, and the rate at
+which a person may be written to is theirs alone.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from running import Product, free_port, until
 
 from fandesk.first_start import add_token
 
-SECRET = "app-secret-of-the-tests"  # noqa: S105
+SECRET = "app-secret-of-the-tests"
 VERIFY = "verify-token-of-the-tests"
 NUMBER_ID = "106540352242922"
 FOR_LOAD = ("--pair-interval", "0", "--per-second", "100000", "--keep", "5000")

@@ -1,4 +1,4 @@
-"""kill -9 of the notifier and a flaky Meta: nobody is left out, and every double is one that our rows call unknown."""
+"""kill -9 and a flaky Meta: nobody is left out, and every double is one that our rows call unknown."""
 
 import json
 import random
@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-
+import httpx
 import pytest
 from alerting import FOR_LOAD, JSON, URGENT, Alerting, Team, alerting, child, paused
-from faultload import KILLS, kill_child
+from faultload import KILLS, kill_child, long_form
+from kafkanode import Kafka, or_skip
 from running import until
 
 pytestmark = pytest.mark.timeout(240 + 20 * KILLS)
@@ -26,6 +27,10 @@ FLAKY = {
     ],
     "share": 1 / 3,
 }
+
+
+SEVERITIES = ("critical", "high" if KILLS >= 30 else "critical", "medium", "low")
+"""What is high and unknown is sent again after 60 s; critical after 30."""
 
 
 class Storm:
@@ -57,7 +62,7 @@ class Storm:
         try:
             while not self._over.wait(self._pause_s):
                 team = self._alerts.team(3)
-                for severity in rng.sample(("critical", "critical", "high", "medium", "low"), 2):
+                for severity in rng.sample(SEVERITIES, 2):
                     self.made.append((team, team.trigger(severity)))
         except BaseException as problem:
             self._failed.append(problem)
@@ -93,7 +98,9 @@ def nobody_is_left_out(alerts: Alerting, storm: Storm, *, within_s: float) -> st
         until(all_reached, within_s=within_s, what="everybody to be reached")
         until(quiet, within_s=within_s, what="nothing to be left queued, sending, unread or untold")
     except AssertionError as late:
-        raise AssertionError(f"{late}: {len(wanted.keys() - reached)} of {len(wanted)} not reached, {left()}") from None
+        raise AssertionError(
+            f"{late}: {len(wanted.keys() - reached)} of {len(wanted)} not reached, {left()}"
+        ) from None
     took_s = time.monotonic() - began
     assert reached == wanted.keys(), "somebody was alerted who was not to be"
 
@@ -114,7 +121,9 @@ def nobody_is_left_out(alerts: Alerting, storm: Storm, *, within_s: float) -> st
         doubles += len(ids) - 1
 
     told: Counter[tuple[str, str]] = Counter()
-    for row in alerts.sql("select convert_from(state, 'UTF8') as event, topic from ledger.events where topic ~ '^Alert'"):
+    for row in alerts.sql(
+        "select convert_from(state, 'UTF8') as event, topic from ledger.events where topic ~ '^Alert'"
+    ):
         told[row["topic"].partition("/")[0], json.loads(row["event"])["delivery_id"]] += 1
     expected: Counter[tuple[str, str]] = Counter()
     for id, row in rows.items():
@@ -122,10 +131,12 @@ def nobody_is_left_out(alerts: Alerting, storm: Storm, *, within_s: float) -> st
             expected[step, id] += row[at] is not None
     assert told == +expected
     unknown = sum(row["unknown_at"] is not None for row in rows.values())
+    sent = sum(map(len, messages.values()))
+    refused = dict(Counter(each["code"] for each in alerts.sandbox.refusals()))
     return (
         f"{len(storm.made)} incidents, {len(storm.urgent)} urgent, {len(wanted)} to be reached,"
-        f" {sum(map(len, messages.values()))} messages, {doubles} doubles, {len(rows)} rows, {unknown} once unknown,"
-        f" refusals {dict(Counter(each['code'] for each in alerts.sandbox.refusals()))}, {took_s:.0f} s until all were"
+        f" {sent} messages, {doubles} doubles, {len(rows)} rows, {unknown} once unknown,"
+        f" refusals {refused}, {took_s:.0f} s until all were"
     )
 
 
@@ -138,8 +149,7 @@ def alerts(tmp_path: Path) -> Iterator[Alerting]:
 def test_the_notifier_killed_while_meta_is_flaky(alerts: Alerting) -> None:
     rng = random.Random()
     # in the long form statuses come when a message is sent again already: there are doubles
-    long = KILLS >= 30
-    alerts.sandbox.behave(**FLAKY, **({"statuses": "late", "late_s": 45} if long else {}))
+    alerts.sandbox.behave(**FLAKY, **({"statuses": "late", "late_s": 45} if KILLS >= 30 else {}))
     killed = 0
     with Storm(alerts, 0.25) as storm:
         until(lambda: len(alerts.sandbox.messages()) > 10, what="the storm to run")
@@ -147,8 +157,7 @@ def test_the_notifier_killed_while_meta_is_flaky(alerts: Alerting) -> None:
             threading.Event().wait(rng.uniform(0.1, 1.5))  # a random moment
             kill_child(alerts.product, "notify")
             killed += 1
-    if not long:
-        alerts.sandbox.behave()
+    alerts.sandbox.behave()  # else what is unknown again and again decides how long this takes
     told = nobody_is_left_out(alerts, storm, within_s=240)
     print(f"{killed} kills, {told}")
     assert "Traceback" not in alerts.product.log.read_text()
@@ -167,7 +176,7 @@ def test_the_database_killed_and_the_notifier_frozen_while_meta_is_slow(alerts: 
         kill_child(alerts.product, "postgres")
         until(alerts.product.is_ready, within_s=30, what="/readyz after PostgreSQL was killed")
         with Storm(alerts, 0.05) as another:
-            until(lambda: len(another.urgent) > 2, what="the storm to run")  # noqa: B023
+            until(lambda: len(another.urgent) > 2, what="the storm to run")
         last.made += another.made
     storm.made += last.made
     told = nobody_is_left_out(alerts, storm, within_s=120)
@@ -177,3 +186,78 @@ def test_the_database_killed_and_the_notifier_frozen_while_meta_is_slow(alerts: 
 def many_more(storm: Storm, count: int) -> Callable[[], bool]:
     goal = len(storm.urgent) + count
     return lambda: len(storm.urgent) >= goal
+
+
+@pytest.fixture
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker of this test's own, as it is stopped and killed."""
+    broker = Kafka(tmp_path_factory.mktemp("broker"))
+    or_skip(broker.start)
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def by_kafka(tmp_path: Path, kafka: Kafka) -> Iterator[Alerting]:
+    """The product, whose notifier reads Kafka."""
+    with alerting(tmp_path, *FOR_LOAD, environment={"FANDESK_KAFKA_BOOTSTRAP": kafka.bootstrap}) as running:
+        yield running
+
+
+@long_form
+def test_the_broker_restarted_and_the_notifier_killed(by_kafka: Alerting, kafka: Kafka) -> None:
+    rng = random.Random()
+    by_kafka.sandbox.behave(**FLAKY)
+    kills = max(3, KILLS // 4)
+    with Storm(by_kafka, 0.4) as storm:
+        until(lambda: len(by_kafka.sandbox.messages()) > 10, what="the storm to run")
+        for n in range(3):
+            for _ in range(kills // 3):
+                threading.Event().wait(rng.uniform(0.1, 1.5))  # a random moment
+                kill_child(by_kafka.product, rng.choice(("notify", "relay")) if n else "notify")
+            (kafka.kill if n % 2 else kafka.stop)()
+            until(many_more(storm, 2), what="commands while the broker is away")
+            kafka.start()
+            more = len(by_kafka.sandbox.messages()) + 5
+            until(lambda: len(by_kafka.sandbox.messages()) >= more, within_s=60, what="alerts again")  # noqa: B023
+    by_kafka.sandbox.behave()
+    told = nobody_is_left_out(by_kafka, storm, within_s=240)
+    print(f"broker restarted 3 times, {kills // 3 * 3} kills, {told}")
+
+
+def test_kafka_stopped_is_told_and_made_up_for(by_kafka: Alerting, kafka: Kafka) -> None:
+    url = by_kafka.product.url
+    team = by_kafka.team(3)
+    team.arrives(team.trigger(), 3)
+    assert metric(url, 'fandesk_follower_up{follower="notify"}') == 1
+    kafka.stop()
+
+    incident = team.trigger("high", "While Kafka is away")
+    until(lambda: httpx.get(f"{url}/readyz").status_code == 503, within_s=30, what="/readyz to tell")
+    team.do(incident, "updates", body="Commands work all the same")
+
+    def told() -> JSON:
+        shown: JSON = httpx.get(f"{url}/readyz").json()
+        return shown
+
+    until(lambda: told()["followers"]["relay"]["problem"], within_s=30, what="/readyz to tell of the relay")
+    assert "Kafka" in told()["status"], told()
+    until(lambda: told()["followers"]["relay"]["behind"] >= 1, what="the relay's lag")
+    until(lambda: metric(url, 'fandesk_follower_up{follower="relay"}') == 0, what="/metrics to tell")
+    assert metric(url, 'fandesk_follower_lag_events{follower="relay"}') >= 1
+    assert not team.messages(incident) and not team.deliveries(incident)
+
+    kafka.start()
+    team.arrives(incident, 3, within_s=60)
+    team.have(incident, read=3)
+    until(by_kafka.product.is_ready, within_s=30, what="/readyz after Kafka came back")
+    assert metric(url, 'fandesk_follower_up{follower="relay"}') == 1
+    assert "Traceback" not in by_kafka.product.log.read_text()
+
+
+def metric(url: str, name: str) -> float:
+    """A line of /metrics."""
+    for line in httpx.get(f"{url}/metrics").text.splitlines():
+        if line.startswith(f"{name} "):
+            return float(line.rpartition(" ")[2])
+    raise AssertionError(f"{name} is not in /metrics")

@@ -1,4 +1,4 @@
-"""Alerts in the running product, with Meta's side beside it: who is written to, how often, and what is shown of it."""
+"""Alerts in the running product, with Meta's side beside it: who is written to, how often, what is shown of it."""
 
 import os
 import random
@@ -91,7 +91,7 @@ def test_300_mixed_incidents_reach_three_people_each_once(alerts: Alerting) -> N
             assert team.deliveries(incident) == []
     # where the machine is so busy that requests of one second arrive with those of the next, Meta refuses some
     late = Counter(each["code"] for each in alerts.sandbox.refusals()[refused:])
-    assert set(late) <= {130429} and late.total() < 20
+    assert set(late) <= {130429, 131056} and late.total() < 20, late
 
 
 def test_a_severity_raised_to_urgent_alerts_once(alerts: Alerting) -> None:
@@ -217,7 +217,9 @@ def test_who_left_while_their_alert_waited_is_not_written_to(alerts: Alerting) -
     assert team.http.patch(f"{path}/{second['id']}", json={"opt_in": False}).status_code == 200
     team.have(incident, failed=2, cancelled=2)
     assert not team.messages()
-    reasons = {each["recipient"]["id"]: each["reason"] for each in team.deliveries(incident) if each["attempt"] == 2}
+    reasons = {
+        each["recipient"]["id"]: each["reason"] for each in team.deliveries(incident) if each["attempt"] == 2
+    }
     assert "not agreed" in reasons[second["id"]] and TAKEN_ON not in reasons[first["id"]]
 
 
@@ -315,7 +317,9 @@ def test_what_will_never_go_is_shown(alerts: Alerting) -> None:
         assert (row["error_code"], row["superseded"], row["attempt"]) == (131026, False, 1)
         assert "131026" in row["reason"] and row["failed_at"]
     told = [item for item in team.all_of(incident, "timeline") if item["type"] == "AlertFailed"]
-    assert {item["summary"] for item in told} == {f"{each['name']} was not reached on WhatsApp" for each in team.people}
+    assert {item["summary"] for item in told} == {
+        f"{each['name']} was not reached on WhatsApp" for each in team.people
+    }
     assert all("131026" in item["body"] for item in told)
 
 
@@ -380,7 +384,8 @@ def test_the_other_channel_is_used_when_nobody_answers_in_time(alerts: Alerting)
         team.have(incident, read=1, queued=1)
         (row,) = [each for each in team.deliveries(incident) if each["state"] == "queued"]
         (wait,) = alerts.sql(
-            "select extract(epoch from due_at - queued_at)::float as s from notify.deliveries where id = %s", row["id"]
+            "select extract(epoch from due_at - queued_at)::float as s from notify.deliveries where id = %s",
+            row["id"],
         )
         assert abs(wait["s"] - incident["response_target_s"]) < 5
         alerts.sql("update notify.deliveries set due_at = now() where id = %s", row["id"])  # the time has passed
@@ -472,7 +477,8 @@ def test_unknown_after_many_refusals_is_still_sent_again_soon(alerts: Alerting) 
     alerts.sandbox.behave()
     team.have(incident, failed=1, unknown=1)
     alerts.sql(
-        "update notify.deliveries set unknown_at = unknown_at - interval '31 s' where incident_id = %s and attempt = 9",
+        "update notify.deliveries set unknown_at = unknown_at - interval '31 s'"
+        " where incident_id = %s and attempt = 9",
         incident["id"],
     )
     team.have(incident, failed=1, unknown=1, read=1)
@@ -509,7 +515,8 @@ def test_what_was_given_to_nobody_is_sent_again(alerts: Alerting) -> None:
     )
     team.have(incident, failed=1, unknown=1)
     alerts.sql(
-        "update notify.deliveries set unknown_at = unknown_at - interval '31 s' where incident_id = %s", incident["id"]
+        "update notify.deliveries set unknown_at = unknown_at - interval '31 s' where incident_id = %s",
+        incident["id"],
     )
     team.have(incident, failed=1, unknown=1, read=1)
 

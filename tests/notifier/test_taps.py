@@ -49,7 +49,9 @@ def acknowledged(team: Team, incident: JSON) -> JSON:
 
 def replies(team: Team) -> list[str]:
     """What the product answers these people, whether Meta takes it or not."""
-    query = "select content ->> 'text' as text from notify.deliveries where kind = 'reply' and organization_id = %s"
+    query = (
+        "select content ->> 'text' as text from notify.deliveries where kind = 'reply' and organization_id = %s"
+    )
     return [each["text"] for each in team.alerts.sql(query, team.id)]
 
 
@@ -220,7 +222,12 @@ def inbound(alerts: Alerting, number: str, content: JSON, context: str | None = 
     told = {"from": number.lstrip("+"), "id": wamid, "timestamp": str(int(time.time())), **content}
     if context:
         told["context"] = {"id": context}
-    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": NUMBER_ID}, "messages": [told], **contact}
+    value = {
+        "messaging_product": "whatsapp",
+        "metadata": {"phone_number_id": NUMBER_ID},
+        "messages": [told],
+        **contact,
+    }
     entry = {"id": "1", "changes": [{"field": "messages", "value": value}]}
     raw = json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
     signed = "sha256=" + hmac.new(SECRET.encode(), raw, hashlib.sha256).hexdigest()
@@ -290,7 +297,9 @@ def test_another_organisation_s_incident_is_not_theirs(alerts: Alerting) -> None
     team, other = alerts.team(1), alerts.team(1)
     incident, _ = alerted(team)
     alerted(other)
-    inbound(alerts, other.people[0]["whatsapp"], {"type": "button", "button": {"payload": f"ack:{incident['id']}"}})
+    inbound(
+        alerts, other.people[0]["whatsapp"], {"type": "button", "button": {"payload": f"ack:{incident['id']}"}}
+    )
     until(lambda: replies(other), what="a reply")
     assert replies(other) == ["There is no such incident."]
     assert team.incident(incident)["status"] == "triggered"
@@ -307,7 +316,9 @@ def test_taps_while_the_notifier_is_killed_again_and_again(alerts: Alerting) -> 
         pass
     for team, incident, _ in rounds:
         acknowledged(team, incident)
-    until(lambda: not alerts.sql("select from notify.inbox where handled_at is null"), what="all taps to be handled")
+    until(
+        lambda: not alerts.sql("select from notify.inbox where handled_at is null"), what="all taps to be handled"
+    )
     for team, incident, _ in rounds:
         assert team.types(incident)["IncidentAcknowledged"] == 1
         said = sorted(each.split(" INC-")[0] for each in replies(team))

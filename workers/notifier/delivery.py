@@ -16,9 +16,11 @@ LEFT = "The recipient is not alerted any more."
 
 
 def stopped(incident: str, version: str) -> str:
-    """SQL: whether after that entry of the incident something came that ends the alerting (`ends_alerting`). It asks
-    the ledger itself, as read models and followers may be behind. In stored JSON quotes inside of a text are escaped:
-    no reason that somebody wrote can look like a severity."""
+    """SQL: whether after that entry of the incident something came that ends the alerting (`ends_alerting`).
+
+    It asks the ledger itself, as read models and followers may be behind. In stored JSON quotes inside of a text
+    are escaped: no reason that somebody wrote can look like a severity.
+    """
     ends = ", ".join(f"'{kind.__name__}'" for kind in STOPS)
     calm = "|".join(severity for severity in SEVERITIES if severity not in ALERTED)
     return f"""

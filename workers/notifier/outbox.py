@@ -90,7 +90,9 @@ async def claim(connection: Connection, ids: Sequence[UUID]) -> list[Delivery]:
     """Take these to send, in this order. Alerts that nobody needs any more are cancelled instead, by the ledger as
     it is now."""
     async with connection.cursor(row_factory=class_row(Delivery)) as cursor:
-        await cursor.execute(_CLAIM, {"ids": list(ids), "taken_on": TAKEN_ON, "opted_out": OPTED_OUT, "left": LEFT}, prepare=True)
+        await cursor.execute(
+            _CLAIM, {"ids": list(ids), "taken_on": TAKEN_ON, "opted_out": OPTED_OUT, "left": LEFT}, prepare=True
+        )
         claimed = await cursor.fetchall()
     place = {id: nth for nth, id in enumerate(ids)}  # an UPDATE returns its rows in whichever order
     return sorted(claimed, key=lambda delivery: place[delivery.id])
@@ -193,7 +195,8 @@ _CLAIM = f"""
                cross join lateral (
                    select case when r.removed_at is not null or p.role = 'member' then %(left)s
                                when r.opted_in_at is null then %(opted_out)s
-                               when {stopped("o.incident_id", "o.cause_version")} then %(taken_on)s end) why (reason)
+                               when {stopped("o.incident_id", "o.cause_version")} then %(taken_on)s end
+                   ) why (reason)
          where o.id = any (%(ids)s) and o.kind = 'alert' and d.id = o.id and d.state = 'queued'
            and why.reason is not null
         returning d.id)
