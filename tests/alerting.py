@@ -182,6 +182,7 @@ class Alerting:
         """Ask the product's database, with its own rights."""
         with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), values)
+            assert cursor.description is not None or not query.startswith("select"), "a row needs a column to be seen"
             return cursor.fetchall() if cursor.description else []
 
     def team(self, people: int = 3, **more: Any) -> Team:
@@ -198,10 +199,10 @@ class Alerting:
     def settled(self) -> bool:
         """Whether the notifier has nothing left to do for anybody."""
         return not self.sql(
-            "select from notify.deliveries where state in ('queued', 'sending')"
+            "select 1 from notify.deliveries where state in ('queued', 'sending')"
             " or kind = 'alert' and told is distinct from state"
             " and state in ('sent', 'delivered', 'read', 'failed', 'not_configured') union all"
-            " select from notify.inbox where handled_at is null limit 1"
+            " select 1 from notify.inbox where handled_at is null limit 1"
         )
 
 
