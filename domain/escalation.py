@@ -63,7 +63,7 @@ class Policy(Value):
     """
 
     name: Name
-    severities: Annotated[tuple[Severity, ...], SOME] = Field(default=SEVERITIES, max_length=4)
+    severities: Annotated[tuple[Severity, ...], SOME] = Field(default=("critical", "high"), max_length=4)
     steps: Annotated[tuple[Step, ...], SOME] = Field(max_length=50)
     repeat: int = Field(default=0, ge=0, le=20)
     repeat_after_s: int = Field(default=300, ge=1, le=LONGEST_WAIT_S)
