@@ -197,12 +197,13 @@ def test_each_gets_what_they_asked_for(alerts: Alerting) -> None:
     def numbers(*people: JSON) -> set[str]:
         return {each["whatsapp"].lstrip("+") for each in people}
 
-    team.have(first, read=3, cancelled=1)
-    team.have(second, read=2, cancelled=1)
+    team.have(first, read=3, failed=1)
+    team.have(second, read=2, failed=1)
     assert to(first) == numbers(all_, high, member)
     assert to(second) == numbers(all_, critical)
-    (held,) = [each for each in team.deliveries(second) if each["state"] == "cancelled"]
+    (held,) = [each for each in team.deliveries(second) if each["state"] == "failed"]
     assert held["recipient"]["id"] == out["id"] and "not agreed" in held["reason"]
+    until(lambda: team.types(second)["AlertFailed"] == 1, what="the timeline to say so")
 
 
 def test_who_left_while_their_alert_waited_is_not_written_to(alerts: Alerting) -> None:
