@@ -101,9 +101,10 @@ async def change_recipient(services: S, caller: Admin, id: UUID, body: schemas.R
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses={204: {"description": "Removed"}})
 async def remove_recipient(services: S, caller: Admin, id: UUID) -> Response:
-    """Alert them no more. Their name stays on the timelines on which it is; their fallback is forgotten."""
+    """Alert them no more. Their name stays on the timelines on which it is; how to reach them is forgotten."""
     query = """
-        update notify.recipients set removed_at = now(), fallback = null, fallback_kind = null
+        update notify.recipients set removed_at = now(), fallback = null, fallback_kind = null, whatsapp = null,
+               wa_id = null
          where organization_id = %s and id = %s and removed_at is null returning id"""
     async with services.pool.connection() as connection:
         if await (await connection.execute(query, (caller.organization_id, id))).fetchone() is None:

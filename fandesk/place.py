@@ -61,6 +61,7 @@ def _cloud_api(settings: Settings) -> CloudApiSettings | None:
         token=token,
         template=settings.whatsapp_template,
         template_language=settings.whatsapp_template_language,
+        pair_interval_s=settings.whatsapp_pair_interval_s,
     )
 
 

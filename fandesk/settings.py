@@ -1,9 +1,9 @@
 """Settings from the environment, prefix FANDESK_."""
 
 import base64
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     """Signs Meta's webhooks. Unset: none are taken."""
 
     whatsapp_verify_token: SecretStr | None = None
+
+    whatsapp_pair_interval_s: Annotated[float, Field(ge=0, le=60)] = 6.0
+    """What a message to one person costs of the rate at which they may be written to. Less only for a sandbox."""
 
     whatsapp_template: str = "incident_alert"
 

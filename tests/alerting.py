@@ -182,7 +182,7 @@ class Alerting:
         """Ask the product's database, with its own rights."""
         with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), values)
-            assert cursor.description is not None or not query.startswith("select"), "a row needs a column to be seen"
+            assert cursor.description or not query.startswith("select"), "a row needs a column to be seen"
             return cursor.fetchall() if cursor.description else []
 
     def team(self, people: int = 3, **more: Any) -> Team:

@@ -6,7 +6,7 @@ create table notify.recipients (
     id              uuid primary key,
     organization_id uuid not null references access.organizations,
     name            text not null,
-    whatsapp        text not null check (whatsapp ~ '^\+[1-9][0-9]{6,14}$'),
+    whatsapp        text check (whatsapp ~ '^\+[1-9][0-9]{6,14}$'),
     wa_id           text,
     severities      text[] not null default '{critical,high}',
     person_id       uuid references access.people,
@@ -14,12 +14,13 @@ create table notify.recipients (
     fallback        bytea,
     fallback_kind   text,
     created_at      timestamptz not null default now(),
-    removed_at      timestamptz
+    removed_at      timestamptz,
+    check (whatsapp is not null or removed_at is not null)
 );
 create unique index recipients_by_number on notify.recipients (organization_id, whatsapp) where removed_at is null;
 create index recipients_by_digits on notify.recipients (ltrim(whatsapp, '+')) where removed_at is null;
 create index recipients_by_wa_id on notify.recipients (wa_id) where removed_at is null and wa_id is not null;
-comment on column notify.recipients.whatsapp is 'E.164, with its plus sign';
+comment on column notify.recipients.whatsapp is 'E.164, with its plus sign; forgotten when the recipient is removed';
 comment on column notify.recipients.wa_id is 'the number in digits as WhatsApp itself names it, where that differs';
 comment on column notify.recipients.opted_in_at is 'since when the person agrees to be written to; null: does not';
 comment on column notify.recipients.fallback is 'an apprise URL, encrypted with FANDESK_SECRET_KEY; fallback_kind: its scheme';

@@ -13,6 +13,7 @@ import pytest
 from canned import answering_with
 from running import free_port
 
+from workers.notifier.answers import Unknown
 from workers.notifier.fallback import send_fallback
 
 # Apprise imports it where Python still has it.
@@ -84,7 +85,7 @@ def test_address_that_is_none(url: str, caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_answer_that_never_comes() -> None:
-    async def impatient(url: str) -> tuple[str | None, float]:
+    async def impatient(url: str) -> tuple[str | Unknown | None, float]:
         loop = asyncio.get_running_loop()
         began = loop.time()
         return await send_fallback(url, "t", "b", timeout_s=0.2), loop.time() - began
@@ -92,5 +93,5 @@ def test_answer_that_never_comes() -> None:
     with answering_with(b"", stay_open=True) as base_url:
         said, took = asyncio.run(impatient(base_url.replace("http", "json") + "/?rto=1"))
 
-    assert said == "The fallback did not answer within 0.2 seconds."
+    assert said == Unknown("The fallback did not answer within 0.2 seconds.")
     assert took < 1

@@ -317,7 +317,8 @@ def test_taps_while_the_notifier_is_killed_again_and_again(alerts: Alerting) -> 
     for team, incident, _ in rounds:
         acknowledged(team, incident)
     until(
-        lambda: not alerts.sql("select 1 from notify.inbox where handled_at is null"), what="all taps to be handled"
+        lambda: not alerts.sql("select 1 from notify.inbox where handled_at is null"),
+        what="all taps to be handled",
     )
     for team, incident, _ in rounds:
         assert team.types(incident)["IncidentAcknowledged"] == 1

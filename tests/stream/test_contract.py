@@ -127,7 +127,7 @@ def test_what_cannot_be_handled_is_sent_again_when_that_is_mended(
         assert [letter[2] for letter in world.dead()] == [
             f"ValueError: cannot handle \\x00 bad {n}" for n in range(3)
         ]
-        assert len(lines()) == 3
+        assert len([line for line in lines() if "dead letter" in line]) == 3
 
         first = world.dead()[0][0]
         assert resend(world.connection, [first, 999]) == [first]

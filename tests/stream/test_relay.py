@@ -10,7 +10,7 @@ from uuid import uuid4
 import given
 import psycopg
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 from kafkanode import Kafka
 from running import until
 from streamworld import World, by_incident, headers_of, place_of
@@ -293,3 +293,26 @@ def test_it_stops_soon_when_kafka_does_not_answer(kafka_world: World, kafka: Kaf
         process.terminate()
     assert [process.wait(10) for process in processes] == [0, 0]
     assert time.monotonic() - began < 4
+
+
+def test_what_is_no_entry_of_the_ledger_is_not_believed_whatever_it_says(kafka_world: World) -> None:
+    """A message with a position of its own making would have hidden all that came after it in its partition."""
+    world = kafka_world
+    incident = world.opened()
+    with world.running(world.consumer()), world.running(world.relay()):
+        until(lambda: world.count() == 1, what="the first")
+        record = world.topic()[0]
+        producer = KafkaProducer(bootstrap_servers=world.kafka.bootstrap)
+        said = headers_of(record)
+        for forged in ({"position": str(2**62)}, {"version": "7"}, {"position": "1", "event-id": "x"}):
+            headers = [(name, value.encode()) for name, value in {**said, **forged}.items()]
+            body = record.value if "event-id" not in forged else record.value.replace(b"}", b" }", 1)
+            producer.send(
+                world.kafka.topic, key=record.key, value=body, headers=headers, partition=record.partition
+            )
+        producer.close(5)
+        world.say(incident, "true")
+        until(lambda: world.count() == 2, what="what is true")
+        until(lambda: len(world.dead()) == 3, what="the forged ones")
+    assert by_incident(world.handled()) == by_incident(world.written())
+    assert all("no such entry" in reason for _, _, reason, *_ in world.dead())

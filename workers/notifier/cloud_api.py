@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from workers.notifier.answers import Answer, Refused, Taken, Unknown, read, written
+from workers.notifier.limits import PAIR_INTERVAL_S
 from workers.notifier.numbers import digits
 
 __all__ = ["Answer", "CloudApi", "CloudApiSettings", "Refused", "Taken", "Unknown"]
@@ -27,7 +28,8 @@ LEFT_NOTHING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, htt
 
 @dataclass(frozen=True)
 class CloudApiSettings:
-    """base_url: with or without a version. token: Meta's access token. whole_s: seconds for a whole request."""
+    """base_url: with or without a version. token: Meta's access token. whole_s: seconds for a whole request.
+    pair_interval_s: what a message to one person costs of their rate, see `limits`."""
 
     base_url: str
     phone_number_id: str
@@ -35,6 +37,7 @@ class CloudApiSettings:
     template: str = "incident_alert"
     template_language: str = "en_US"
     whole_s: float = WHOLE_S
+    pair_interval_s: float = PAIR_INTERVAL_S
 
     @property
     def messages_url(self) -> str:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from commands.executor import Executor
 from commands.ids import new_id
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 WITHIN_S = 20.0
 AT_ONCE = 100
 PRUNE_EVERY_S = 3600.0
+AGAIN_S = 0.3
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -70,8 +71,13 @@ class Inbox:
         prune_at = 0.0
         while True:
             self._wanted.clear()
-            while await self.handle_some():
-                self._moved()
+            try:
+                while await self.handle_some():
+                    self._moved()
+            except (Overloaded, PoolTimeout) as later:
+                log.info("what WhatsApp told has to wait a moment: %s", later)
+                await asyncio.sleep(AGAIN_S)
+                continue
             if time.monotonic() >= prune_at:
                 async with self._pool.connection() as connection:
                     await connection.execute(_PRUNE)

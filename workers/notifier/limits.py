@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 PAIR_INTERVAL_S = 6.0
 PAIR_BURST = 45
+CALM_BURST = 10
+"""Of a burst, how many messages may be other than critical alerts: what they borrow, a critical one waits for."""
+
 PER_SECOND = 70
 SLACK_S = 0.3
 
@@ -37,22 +40,31 @@ class Limits:
     """Of one phone number of ours. Times are seconds of one clock that the caller reads.
 
     slack_s: Meta counts when a message arrives, which is later than we count it, by less than this.
+    pair_interval_s: what a message to a person costs; 0: nothing, as in a sandbox that is told so.
     """
 
-    def __init__(self, slack_s: float = SLACK_S) -> None:
+    def __init__(self, slack_s: float = SLACK_S, pair_interval_s: float = PAIR_INTERVAL_S) -> None:
         self._slack = slack_s
+        self._interval = pair_interval_s
         self._bursts: dict[str, _Burst] = {}
         self._forget_at = 1024
         self._last: deque[float] = deque(maxlen=PER_SECOND)
         self._now = float("-inf")
 
-    def may_send(self, person: str, now: float) -> float:
-        """0.0: now. Otherwise, after how many seconds to ask again; whoever sends then calls `count`."""
+    def may_send(self, person: str, now: float, *, urgent: bool = True) -> float:
+        """0.0: now. Otherwise, after how many seconds to ask again; whoever sends then calls `count`.
+
+        What is not urgent borrows less, so that what is has not to wait until a storm is paid for.
+        """
         self._follow(now)
         # Whoever waits for the number's turn may come too late to borrow from the person's.
         free_at = max(now, self._number_free_at())
         burst = self._bursts.get(person)
-        if burst is not None and not self._may_borrow(burst, free_at):
+        if (
+            burst is not None
+            and self._interval > 0
+            and not self._may_borrow(burst, free_at, PAIR_BURST if urgent else CALM_BURST)
+        ):
             free_at = max(free_at, burst.paid_at + self._slack)
         wait = free_at - now
         return wait if wait > EXACT_S else 0.0
@@ -65,12 +77,12 @@ class Limits:
         if burst is None or now >= burst.paid_at + self._slack - EXACT_S:
             burst = self._keep(person, _Burst(now, 0, now))
         burst.count += 1
-        burst.paid_at += PAIR_INTERVAL_S
+        burst.paid_at += self._interval
 
     def refused(self, person: str, now: float) -> None:
         """Meta answered 131056 all the same: nothing to that person for 6 seconds, or what our count says."""
         self._follow(now)
-        paid_at = now + PAIR_INTERVAL_S
+        paid_at = now + self._interval
         if person in self._bursts:
             paid_at = max(paid_at, self._bursts[person].paid_at)
         self._keep(person, _Burst(now, PAIR_BURST, paid_at))
@@ -80,8 +92,8 @@ class Limits:
         for person, at in sorted(history, key=lambda sent: sent[1]):
             self.count(person, at)
 
-    def _may_borrow(self, burst: _Burst, now: float) -> bool:
-        return burst.count < PAIR_BURST and now - burst.began < PAIR_INTERVAL_S - self._slack
+    def _may_borrow(self, burst: _Burst, now: float, most: int) -> bool:
+        return burst.count < most and now - burst.began < self._interval - self._slack
 
     def _number_free_at(self) -> float:
         # The window is longer by the slack: late messages of one second arrive with early ones of the next.

@@ -8,6 +8,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -59,6 +60,7 @@ class Notifier:
         self._inbox = Inbox(pool, executor, moved=self.look)
         self._configured = cloud is not None
         self._organization = executor.organizations.get
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="follower")
         self._follower = follower
 
     async def run(self) -> None:
@@ -106,7 +108,7 @@ class Notifier:
             with suppress(RuntimeError):  # the loop has ended: what was planned is unknown to the next start
                 loop.call_soon_threadsafe(self._sender.go, plan.leaving())
 
-        following = loop.run_in_executor(None, self._follower(plan, planned).run, stop)
+        following = loop.run_in_executor(self._thread, self._follower(plan, planned).run, stop)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._sender.run())

@@ -33,6 +33,7 @@ class Waiting:
     id: UUID
     channel: str
     whatsapp: str
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ async def recently_sent(connection: Connection, within_s: float) -> list[tuple[s
     cursor = await connection.execute(
         "select r.whatsapp, d.sending_at"
         "  from notify.deliveries d join notify.recipients r on r.id = d.recipient_id"
-        " where d.channel = 'whatsapp' and d.sending_at > clock_timestamp() - make_interval(secs => %s)"
+        " where d.channel = 'whatsapp' and r.whatsapp is not null"
+        "   and d.sending_at > clock_timestamp() - make_interval(secs => %s)"
         " order by d.sending_at",
         (within_s,),
     )
@@ -86,6 +88,17 @@ async def next_due_in_s(connection: Connection) -> float | None:
     return None if row is None or row[0] is None else max(0.0, float(row[0]))
 
 
+async def hurry_others(connection: Connection, ids: Sequence[UUID]) -> None:
+    """The other channels of those whom WhatsApp's rates keep from an alert shall not wait any longer."""
+    await connection.execute(
+        "update notify.deliveries o set due_at = clock_timestamp() from notify.deliveries d"
+        " where d.id = any (%s) and o.incident_id = d.incident_id and o.recipient_id = d.recipient_id"
+        " and o.channel <> 'whatsapp' and o.state = 'queued' and o.due_at > clock_timestamp()",
+        (list(ids),),
+        prepare=True,
+    )
+
+
 async def claim(connection: Connection, ids: Sequence[UUID]) -> list[Delivery]:
     """Take these to send, in this order. Alerts that nobody needs any more are cancelled instead, by the ledger as
     it is now."""
@@ -101,7 +114,8 @@ async def claim(connection: Connection, ids: Sequence[UUID]) -> list[Delivery]:
 async def sent(connection: Connection, delivery: Delivery, wamid: str | None, wa_id: str | None) -> None:
     """The provider has taken it. A status may have been here before: then only the id is new."""
     await connection.execute(
-        "update notify.deliveries set wamid = coalesce(wamid, %(wamid)s),"
+        "update notify.deliveries set wamid = coalesce(wamid, (select %(wamid)s::text"
+        "  where not exists (select from notify.deliveries other where other.wamid = %(wamid)s))),"
         " sent_at = coalesce(sent_at, clock_timestamp()),"
         " state = case when state in ('sending', 'unknown') then 'sent' else state end,"
         " reason = case when state in ('sending', 'unknown') then null else reason end"
@@ -170,16 +184,19 @@ async def find(connection: Connection, id: UUID | None, wamid: str | None) -> UU
     return row[0] if row else None
 
 
-_DUE = """
-    select id, channel, whatsapp from (
-        select d.id, d.channel, r.whatsapp, d.kind, d.severity, d.due_at,
+_FIRST = "d.severity is distinct from 'critical', d.kind = 'alert', d.severity"
+"""What is critical, then replies, as somebody looks at the phone, then the rest (false before true)."""
+
+_DUE = f"""
+    select id, channel, whatsapp, urgent from (
+        select d.id, d.channel, coalesce(r.whatsapp, '') as whatsapp, d.kind, d.severity, d.due_at,
+               d.severity is not distinct from 'critical' as urgent,
                row_number() over (partition by d.recipient_id, d.channel
-                                  order by d.kind = 'alert', d.severity, d.due_at) as place
+                                  order by {_FIRST}, d.due_at) as place
           from notify.deliveries d join notify.recipients r on r.id = d.recipient_id
-         where d.state = 'queued' and d.due_at <= clock_timestamp()) due
+         where d.state = 'queued' and d.due_at <= clock_timestamp()) d
      where place <= %(per_person)s
-     order by kind = 'alert', severity, due_at limit %(limit)s"""
-# replies first (false sorts before true): somebody looks at the phone; then 'critical' before 'high'
+     order by {_FIRST}, d.due_at limit %(limit)s"""
 
 _NEXT_DUE = """
     select extract(epoch from min(due_at) - clock_timestamp())::float from notify.deliveries
@@ -194,11 +211,11 @@ _CLAIM = f"""
                left join access.people p on p.id = r.person_id
                cross join lateral (
                    select case when r.removed_at is not null or p.role = 'member' then %(left)s
-                               when r.opted_in_at is null then %(opted_out)s
+                               when r.opted_in_at is null and o.channel = 'whatsapp' then %(opted_out)s
                                when {stopped("o.incident_id", "o.cause_version")} then %(taken_on)s end
                    ) why (reason)
-         where o.id = any (%(ids)s) and o.kind = 'alert' and d.id = o.id and d.state = 'queued'
-           and why.reason is not null
+         where o.id = any (%(ids)s) and d.id = o.id and d.state = 'queued' and why.reason is not null
+           and (o.kind = 'alert' or r.removed_at is not null)
         returning d.id)
     update notify.deliveries d set state = 'sending', sending_at = clock_timestamp()
       from notify.recipients r
@@ -211,7 +228,16 @@ _NEXT_ATTEMPT = """
     insert into notify.deliveries (id, kind, organization_id, recipient_id, channel, incident_id, cause_position,
                                    cause_version, attempt, severity, content, due_at)
     select gen_random_uuid(), kind, organization_id, recipient_id, channel, incident_id, cause_position,
-           cause_version, attempt + 1, severity, content, clock_timestamp() + make_interval(secs => retry_s)"""
+           cause_version, 1 + (
+               select max(last.attempt) from notify.deliveries last
+                where last.cause_position = gone.cause_position and last.recipient_id = gone.recipient_id
+                  and last.channel = gone.channel or last.id = gone.id),
+           severity, content, clock_timestamp() + make_interval(secs => retry_s) from gone"""
+
+_LATER = """
+    select from notify.deliveries later
+     where later.cause_position = d.cause_position and later.recipient_id = d.recipient_id
+       and later.channel = d.channel and later.attempt > d.attempt"""
 
 _FAILED = f"""
     with gone as (
@@ -225,11 +251,12 @@ _FAILED = f"""
                               where first.cause_position = d.cause_position and first.recipient_id = d.recipient_id
                                 and first.channel = d.channel)
                             > clock_timestamp() - make_interval(secs => %(alert_for_s)s)
+                            and not exists ({_LATER} and later.state not in ('failed', 'cancelled'))
                             and not {_STOPPED} end as may
                   from notify.deliveries d where id = %(id)s) again
          where d.id = again.id and d.state in ('sending', 'unknown', 'sent')
         returning d.*, again.may, %(retry_s)s::float as retry_s),
-    following as ({_NEXT_ATTEMPT} from gone where may on conflict do nothing),
+    following as ({_NEXT_ATTEMPT} where may on conflict do nothing),
     other_way as (
         update notify.deliveries o set due_at = clock_timestamp() from gone
          where %(hurry)s and o.state = 'queued' and o.incident_id = gone.incident_id and o.channel <> 'whatsapp'
@@ -237,7 +264,7 @@ _FAILED = f"""
     select count(*) from gone"""
 
 _RESEND_UNKNOWN = f"""
-    with late as (
+    with gone as (
         update notify.deliveries d
            set superseded = before.unknown < %(max)s,
                state = case when before.unknown < %(max)s then 'unknown' else 'failed' end,
@@ -247,41 +274,45 @@ _RESEND_UNKNOWN = f"""
                             where u.cause_position = o.cause_position and u.recipient_id = o.recipient_id
                               and u.channel = o.channel and u.unknown_at is not null) as unknown
                   from notify.deliveries o
-                 where o.state = 'unknown' and not o.superseded and o.kind = 'alert') before
+                 where o.state = 'unknown' and not o.superseded and o.kind = 'alert'
+                   and o.unknown_at > clock_timestamp() - interval '1 day') before
          where d.id = before.id and d.state = 'unknown' and not d.superseded
            and d.unknown_at < clock_timestamp() - make_interval(secs => least(600, power(2, before.unknown - 1)
                * case d.severity when 'critical' then %(critical)s else %(high)s end))
            and not {_STOPPED}
         returning d.*, 0.0::float as retry_s),
     other_way as (
-        update notify.deliveries o set due_at = clock_timestamp() from late
-         where late.state = 'failed' and o.state = 'queued' and o.incident_id = late.incident_id
-           and o.channel <> 'whatsapp' and o.recipient_id = late.recipient_id and o.due_at > clock_timestamp())
-    {_NEXT_ATTEMPT} from late where state = 'unknown' on conflict do nothing"""
+        update notify.deliveries o set due_at = clock_timestamp() from gone
+         where gone.state = 'failed' and o.state = 'queued' and o.incident_id = gone.incident_id
+           and o.channel <> 'whatsapp' and o.recipient_id = gone.recipient_id and o.due_at > clock_timestamp())
+    {_NEXT_ATTEMPT} where state = 'unknown' on conflict do nothing"""
 
 _MOMENT = "least(clock_timestamp(), greatest(to_timestamp(%(at)s), coalesce({}, sending_at)))"
+_TOLD_OF = f"""
+                   reason = null, wamid = coalesce(wamid, %(wamid)s),
+                   superseded = exists ({_LATER} and later.state not in ('failed', 'cancelled', 'queued'))"""
 _SETTLED = """
-    , settled as (  -- it has arrived: the attempt that was to make up for it need not leave any more
+    , settled as (  -- it has left: the attempt that was to make up for it need not, unless this one fails yet
         update notify.deliveries later set state = 'cancelled', cancelled_at = clock_timestamp(),
-               reason = 'The attempt before this one had arrived.'
+               reason = 'The attempt before this one had left.'
           from told where later.cause_position = told.cause_position and later.recipient_id = told.recipient_id
            and later.channel = told.channel and later.attempt > told.attempt and later.state = 'queued')
     select id from told"""
 _STATUS = {
     "sent": f"""
         with told as (
-            update notify.deliveries set state = 'sent', reason = null, wamid = coalesce(wamid, %(wamid)s),
+            update notify.deliveries d set {_TOLD_OF}, state = 'sent',
                    sent_at = coalesce(sent_at, {_MOMENT.format("sending_at")})
              where id = %(id)s and state in ('sending', 'unknown') returning *){_SETTLED}""",
     "delivered": f"""
         with told as (
-            update notify.deliveries set state = 'delivered', reason = null, wamid = coalesce(wamid, %(wamid)s),
+            update notify.deliveries d set {_TOLD_OF}, state = 'delivered',
                    sent_at = coalesce(sent_at, {_MOMENT.format("sending_at")}),
                    delivered_at = {_MOMENT.format("sent_at")}
              where id = %(id)s and state in ('sending', 'unknown', 'sent') returning *){_SETTLED}""",
     "read": f"""
         with told as (
-            update notify.deliveries set state = 'read', reason = null, wamid = coalesce(wamid, %(wamid)s),
+            update notify.deliveries d set {_TOLD_OF}, state = 'read',
                    sent_at = coalesce(sent_at, {_MOMENT.format("sending_at")}),
                    delivered_at = coalesce(delivered_at, {_MOMENT.format("sent_at")}),
                    read_at = {_MOMENT.format("coalesce(delivered_at, sent_at)")}

@@ -6,7 +6,7 @@ checkpoint, so that each entry has its effect once, whatever is killed when.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from psycopg import Cursor
@@ -35,10 +35,17 @@ class Whom(NamedTuple):
     again: bool = False
 
 
+class MayGo(Protocol):
+    """Whether a WhatsApp message may leave to that number now; it counts as sent then."""
+
+    def __call__(self, number: str, *, urgent: bool) -> bool: ...
+
+
 class Plan:
     """What to send because of the ledger's entries.
 
-    configured: whether WhatsApp can be used at all. may_go: whether a message may leave to that number now.
+    configured: whether WhatsApp can be used at all. may_go: whether a message may leave to that number now; told
+    whether it is urgent.
     What may is written down as being sent, in the same transaction: `leaving` are those, to be sent after it.
     organization: gives an organisation as it stands, for people's quiet hours.
     """
@@ -47,7 +54,7 @@ class Plan:
         self,
         *,
         configured: bool,
-        may_go: Callable[[str], bool],
+        may_go: MayGo,
         organization: Callable[[UUID], Organization],
     ) -> None:
         self._configured = configured
@@ -67,6 +74,7 @@ class Plan:
             elif ends_alerting(entry.event):
                 ended.add(entry.stream_id)
         self._hold_back(cursor, ended)
+        self._let_go(cursor)
 
     def leaving(self) -> list[Delivery]:
         """After the commit, once: what has to be sent at once."""
@@ -102,11 +110,18 @@ class Plan:
             "target_s": incident.response_target_s if self._configured else 0,
         }
         with cursor.connection.cursor(row_factory=class_row(Delivery)) as planned:
-            leaving = planned.execute(_ALERT, values, prepare=True).fetchall()
-        later = [delivery for delivery in leaving if not self._may_go(delivery.whatsapp)]
+            self._leaving += planned.execute(_ALERT, values, prepare=True).fetchall()
+
+    def _let_go(self, cursor: Cursor[Any]) -> None:
+        """Keep what WhatsApp's rates do not let leave at once; what is critical comes before what is not."""
+        leaving: list[Delivery] = []
+        later: list[Delivery] = []
+        for delivery in sorted(self._leaving, key=lambda each: each.severity != "critical"):
+            may = self._may_go(delivery.whatsapp, urgent=delivery.severity == "critical")
+            (leaving if may else later).append(delivery)
         if later:
             cursor.execute(_LATER, ([delivery.id for delivery in later],), prepare=True)
-        self._leaving += [delivery for delivery in leaving if delivery not in later]
+        self._leaving = leaving
 
     def _held_back(self, organization_id: UUID, severity: Severity, at: datetime) -> dict[UUID, datetime]:
         """Until when people are not to be woken for this."""
@@ -156,31 +171,37 @@ _ALERT = f"""
                    -- once for an incident, unless what was planned then has come to nothing
                    select from notify.deliveries d
                     where d.incident_id = %(incident)s and d.recipient_id = r.id and d.kind = 'alert'
-                      and d.state not in ('cancelled', 'failed', 'not_configured')))
+                      and (d.state not in ('cancelled', 'failed', 'not_configured') or d.reason = %(opted_out)s)))
                 or r.person_id = any (%(people)s) and not (%(at_once)s and exists (
                    select from notify.deliveries d
                     where d.incident_id = %(incident)s and d.recipient_id = r.id and d.kind = 'alert'
                       and d.queued_at > clock_timestamp() - interval '10 s')))),
+    raised as (  -- what waits since it was less urgent does so no longer than what is planned now
+        update notify.deliveries d set severity = %(severity)s, due_at = least(d.due_at, case
+               when d.channel <> 'whatsapp' then clock_timestamp() + make_interval(secs => %(target_s)s)
+               when %(severity)s = 'critical' and d.severity <> 'critical' then clock_timestamp() end)
+         where d.incident_id = %(incident)s and d.kind = 'alert' and d.state = 'queued'),
     planned as (
         insert into notify.deliveries (id, kind, organization_id, recipient_id, channel, incident_id,
                                        cause_position, cause_version, severity, content, state, reason,
-                                       queued_at, cancelled_at, sending_at, due_at)
+                                       queued_at, cancelled_at, failed_at, sending_at, due_at)
         select gen_random_uuid(), 'alert', organization_id, w.id, way.channel, %(incident)s, %(position)s,
                %(version)s, %(severity)s, %(content)s, way.state, way.reason, clock_timestamp(),
                case way.state when 'cancelled' then clock_timestamp() end,
+               case way.state when 'failed' then clock_timestamp() end,
                case way.state when 'sending' then clock_timestamp() end, way.due_at
           from wanted w, lateral (
             select 'whatsapp',
-                   case when opted_in_at is null or taken_on then 'cancelled'
+                   case when taken_on then 'cancelled' when opted_in_at is null then 'failed'
                         when held_until is not null and %(state)s = 'sending' then 'queued' else %(state)s end,
-                   case when opted_in_at is null then %(opted_out)s when taken_on then %(taken_on)s
+                   case when taken_on then %(taken_on)s when opted_in_at is null then %(opted_out)s
                         when held_until is not null then %(quiet)s else %(reason)s end,
                    coalesce(held_until, clock_timestamp())
             union all
             -- the other way waits: until WhatsApp has failed for good, or nobody has answered in time
-            select fallback_kind, 'queued', null,
-                   coalesce(held_until, clock_timestamp()) + make_interval(secs => %(target_s)s)
-             where fallback is not null and opted_in_at is not null and not taken_on
+            select fallback_kind, 'queued', null, coalesce(held_until, clock_timestamp()) + make_interval(
+                   secs => case when opted_in_at is null then 0 else %(target_s)s end)
+             where fallback is not null and not taken_on
                and not exists (
                    select from notify.deliveries d
                     where d.incident_id = %(incident)s and d.recipient_id = w.id and d.channel = fallback_kind

@@ -31,6 +31,9 @@ LOOK_EVERY_S = 1.0
 LOST_AFTER_S = 15.0
 """After so long, what is being sent and is in no task's hands is in nobody's."""
 
+LONG_S = 10.0
+"""A critical alert that WhatsApp's rates keep for longer goes by the recipient's other channel, too."""
+
 REMEMBER_S = 300.0
 FALLBACK_TRIES = 6
 UNREADABLE = "The address of this channel cannot be read: see FANDESK_SECRET_KEY."
@@ -58,21 +61,31 @@ class Sender:
         self._vault = vault
         self._public_url = public_url
         self._moved = moved
-        self._limits = Limits()
+        self._limits = self._new_limits()
         self._counting = threading.Lock()
+        self._giving_way: set[str] = set()
         self._wanted = asyncio.Event()
         self._account_problem: str | None = None
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
+
+    def _new_limits(self) -> Limits:
+        return Limits() if self._cloud is None else Limits(pair_interval_s=self._cloud.settings.pair_interval_s)
 
     def wake(self) -> None:
         """Something may be due. From the event loop's own thread."""
         self._wanted.set()
 
-    def may_go(self, number: str) -> bool:
-        """Whether a WhatsApp message may leave to that number now; it counts as sent then. From any thread."""
+    def may_go(self, number: str, *, urgent: bool) -> bool:
+        """Whether a WhatsApp message may leave to that number now; it counts as sent then. From any thread.
+
+        What is not urgent gives way to what waits and is.
+        """
         with self._counting:
             now = time.monotonic()
-            if len(self._tasks) >= IN_FLIGHT or self._limits.may_send(number, now) > 0:
+            if len(self._tasks) >= IN_FLIGHT or (number in self._giving_way and not urgent):
+                return False
+            if self._limits.may_send(number, now, urgent=urgent) > 0:
+                self._giving_way |= {number} if urgent else set()
                 return False
             self._limits.count(number, now)
             return True
@@ -90,7 +103,7 @@ class Sender:
             recent = await outbox.recently_sent(connection, REMEMBER_S)
         age = time.time() - time.monotonic()
         with self._counting:
-            self._limits = Limits()
+            self._limits = self._new_limits()
             self._limits.replay((number, at.timestamp() - age) for number, at in recent)
 
     async def run(self) -> None:
@@ -120,7 +133,10 @@ class Sender:
         if free <= 0:
             return LOOK_EVERY_S  # whatever ends wakes us
         waiting = await outbox.due(connection, per_person=PER_PERSON, limit=5000)
-        chosen, pause = self._choose(waiting, free)
+        self._giving_way.clear()
+        chosen, kept, pause = self._choose(waiting, free)
+        if kept:
+            await outbox.hurry_others(connection, kept)
         if chosen:
             for delivery in await outbox.claim(connection, chosen):
                 self._start(delivery)
@@ -129,18 +145,23 @@ class Sender:
         following = await outbox.next_due_in_s(connection)
         return min(pause, LOOK_EVERY_S if following is None else following)
 
-    def _choose(self, waiting: list[Waiting], free: int) -> tuple[list[UUID], float]:
-        """Those that WhatsApp's rates let go now, and how many seconds the first of the others has to wait."""
+    def _choose(self, waiting: list[Waiting], free: int) -> tuple[list[UUID], list[UUID], float]:
+        """Those that WhatsApp's rates let go now; urgent ones that they keep for long; and how many seconds the
+        first of all that wait has to."""
         chosen: list[UUID] = []
+        kept: list[UUID] = []
         pause = LOOK_EVERY_S
         for each in waiting:
             if len(chosen) == free:
                 break
-            if each.channel != "whatsapp" or self.may_go(each.whatsapp):
+            if each.channel != "whatsapp" or self.may_go(each.whatsapp, urgent=each.urgent):
                 chosen.append(each.id)
-            else:
-                pause = min(pause, self._limits.may_send(each.whatsapp, time.monotonic()) or LOOK_EVERY_S)
-        return chosen, pause
+                continue
+            wait_s = self._limits.may_send(each.whatsapp, time.monotonic(), urgent=each.urgent)
+            pause = min(pause, wait_s or LOOK_EVERY_S)
+            if each.urgent and wait_s > LONG_S:
+                kept.append(each.id)
+        return chosen, kept, pause
 
     def _start(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._send(delivery))
@@ -173,8 +194,11 @@ class Sender:
                 return
             except AWAY as problem:
                 log.debug("what became of a message waits for the database: %s", problem)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
+            except psycopg.Error:
+                log.exception("what became of a message could not be written down")
+                return  # it is looked for, and is unknown then
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
 
     async def _by_whatsapp(self, delivery: Delivery) -> "Record":
         if self._cloud is None:
@@ -217,11 +241,13 @@ class Sender:
         if self._vault is None or delivery.fallback is None:
             return _failing(delivery, Failure(UNREADABLE))
         title = f"{str(delivery.severity).upper()} INC-{delivery.content['number']}: {delivery.content['title']}"
-        why = await send_fallback(self._vault.decrypt(bytes(delivery.fallback)), title, self._link(delivery))
-        if why is None:
+        answer = await send_fallback(self._vault.decrypt(bytes(delivery.fallback)), title, self._link(delivery))
+        if answer is None:
             return lambda connection: outbox.sent(connection, delivery, None, None)
+        if isinstance(answer, Unknown):
+            return lambda connection: outbox.unknown(connection, delivery, answer.reason)
         retry_s = backoff_s("busy", delivery.attempt, _DICE) if delivery.attempt < FALLBACK_TRIES else None
-        return _failing(delivery, Failure(why, None, retry_s, hurry=False))
+        return _failing(delivery, Failure(answer, None, retry_s, hurry=False))
 
     def _link(self, delivery: Delivery) -> str:
         return f"{self._public_url}/incidents/INC-{delivery.content['number']}"

@@ -8,7 +8,7 @@ from psycopg import Connection, Cursor
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from workers.stream.message import RESENT, Message, printable
+from workers.stream.message import RESENT, Message, printable, words_of
 from workers.stream.turn import AGAIN
 
 LONGEST_REASON = 2000
@@ -42,7 +42,7 @@ _COLUMNS = "id, consumer, source, partition, place, key, headers, body, reason, 
 
 def reason(problem: BaseException) -> str:
     """The problem in words that PostgreSQL can keep."""
-    words = f"{type(problem).__name__}: {problem}".encode(errors="backslashreplace").decode()
+    words = words_of(problem).encode(errors="backslashreplace").decode()
     return printable(words)[:LONGEST_REASON]
 
 

@@ -14,7 +14,7 @@ from workers.stream.address import Kafka
 from workers.stream.answering import ANSWER_S, BOOTSTRAP_S, answering, opened
 from workers.stream.ledger import behind, checkpoint
 from workers.stream.log import LOG
-from workers.stream.message import Message, text_headers
+from workers.stream.message import NOT_OURS, Message, text_headers
 from workers.stream.source import BATCH, Away, Place, Standing, Waiter
 
 RELAY = "relay"
@@ -77,7 +77,17 @@ class KafkaFeed:
         self._waiter.wait(0)
         with answering(self._kafka):
             polled = self._consumer.poll(timeout_ms=int(min(at_most_s, _SLICE_S) * 1000))
-        return [_message(record) for records in polled.values() for record in records]
+        return self._checked([_message(record) for records in polled.values() for record in records])
+
+    def _checked(self, messages: list[Message]) -> list[Message]:
+        """The messages, with a mark on those that the ledger has no entry for: anybody may write to a topic, and
+        after a restored backup it holds what the ledger does not."""
+        positions = [message.position for message in messages if message.position is not None]
+        if not positions:
+            return messages
+        rows = self._waiter.connection.execute(_THERE, (positions,), prepare=True).fetchall()
+        there = {position: (stream.encode(), str(version), state) for position, stream, version, state in rows}
+        return [message if _is_there(message, there) else _not_ours(message) for message in messages]
 
     def standing(self, places: Mapping[int, Place]) -> Standing:
         """See Feed. What the relay has published is asked for first, so that Kafka's ends cannot lie before it."""
@@ -118,6 +128,23 @@ class KafkaFeed:
                 self._consumer.seek(at, self._places[partition].next)
             else:
                 self._consumer.seek_to_beginning(at)
+
+
+_THERE = """
+    select notification_id, originator_id::text, originator_version, state from ledger.events
+     where notification_id = any (%s)"""
+
+
+def _is_there(message: Message, there: Mapping[int, tuple[bytes, str, bytes]]) -> bool:
+    """Whether it is that entry of the ledger, to the byte; what names no position is not believed anyhow."""
+    position = message.position
+    if position is None:
+        return True
+    return there.get(position) == (message.key, message.headers.get("version"), message.body)
+
+
+def _not_ours(message: Message) -> Message:
+    return message._replace(headers={**message.headers, NOT_OURS: "1"})
 
 
 def _next(places: Mapping[int, Place], partition: int) -> int:

@@ -5,11 +5,16 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from commands import codec
 from domain.recorded import Recorded
 
 RESENT = "resent"
 """The header of a message that an operator has sent again."""
+
+NOT_OURS = "not-in-the-ledger"
+"""The mark on a message from a topic that is no entry of our ledger, whatever it says of itself."""
 
 
 class Undecodable(Exception):
@@ -34,6 +39,8 @@ class Message(NamedTuple):
     @property
     def position(self) -> int | None:
         """Its place in the ledger; None where it does not say, or nonsense."""
+        if NOT_OURS in self.headers:
+            return None
         try:
             position = int(self.headers["position"])
         except (KeyError, ValueError):
@@ -49,6 +56,8 @@ class Message(NamedTuple):
 def recorded(message: Message) -> Recorded:
     """The entry, decoded. Raises Undecodable, and codec.OfAnOrganization for what is about no incident."""
     headers = message.headers
+    if NOT_OURS in headers:
+        raise Undecodable("the ledger has no such entry")
     try:
         recorded_at = datetime.fromisoformat(headers["recorded-at"])
         if recorded_at.utcoffset() is None:
@@ -65,7 +74,15 @@ def recorded(message: Message) -> Recorded:
     except KeyError as missing:
         raise Undecodable(f"the header {missing} is missing") from missing
     except Exception as wrong:  # of any kind: the bytes may be anything
-        raise Undecodable(f"{type(wrong).__name__}: {wrong}") from wrong
+        raise Undecodable(words_of(wrong)) from wrong
+
+
+def words_of(problem: BaseException) -> str:
+    """A problem in words for a log: without what came, which is in the dead letter and may be personal."""
+    said = str(problem)
+    if isinstance(problem, ValidationError):
+        said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problem.errors())
+    return f"{type(problem).__name__}: {said}"
 
 
 def is_entry(message: Message) -> bool:
