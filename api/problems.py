@@ -1,6 +1,7 @@
 """Every refusal as RFC 9457 application/problem+json: one table from named errors to HTTP."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 STATUS: dict[type[errors.Refusal], tuple[int, str]] = {
     errors.IncidentNotFound: (404, "Not found"),
     errors.NotAllowedNow: (409, "Not allowed in the incident's present status"),
+    errors.NotDefined: (404, "Not found"),
+    errors.InUse: (409, "In use"),
     errors.IdempotencyKeyReused: (409, "Idempotency-Key already used"),
     errors.DedupKeyTaken: (409, "Another incident is open for the same alerts"),
     errors.StaleVersion: (412, "Changed since"),
@@ -73,9 +76,22 @@ def fields(problem: RequestValidationError) -> list[dict[str, str]]:
     """The fields that are wrong and why; never what was sent, which may not even be writable."""
     found = []
     for each in problem.errors():
-        place = [str(part) for part in each["loc"] if part not in ("body", "query", "path", "header")]
+        place = _place(each["loc"], problem.body)
         detail = str(each["msg"]).removeprefix("Value error, ")
         found.append({"field": _printable(".".join(place) or str(each["loc"][0])), "detail": _printable(detail)})
+    return found
+
+
+def _place(loc: Sequence[str | int], body: Any) -> list[str]:
+    """The way to a field in what was sent, without pydantic's names for the alternatives that a field may be."""
+    if loc[0] != "body":
+        return [str(part) for part in loc if part not in ("query", "path", "header")]
+    found: list[str] = []
+    for n, part in enumerate(loc[1:], 2):
+        inside = part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int)
+        if inside or n == len(loc) or not isinstance(body, dict):
+            found.append(str(part))
+            body = body[part] if inside else None
     return found
 
 
@@ -102,6 +118,8 @@ def install(app: FastAPI) -> None:
                 }
             case errors.DedupKeyTaken():
                 more = {"incident": {"id": str(refusal.incident_id)}}
+            case errors.InUse():
+                more = {"in_use_by": list(refusal.by)}
             case errors.StaleVersion():
                 more = {"version": refusal.current}
                 headers["ETag"] = f'"{refusal.current}"'

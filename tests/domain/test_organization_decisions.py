@@ -1,4 +1,4 @@
-"""Given an organisation, when its settings shall change, then events, nothing, or a refusal that names the field."""
+"""Given an organisation, when its settings shall change, then events, nothing, or a refusal naming the field."""
 
 from collections.abc import Callable
 from typing import Any
