@@ -1,7 +1,6 @@
 """Every refusal as RFC 9457 application/problem+json: one table from named errors to HTTP."""
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -12,6 +11,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 from starlette.exceptions import HTTPException
 
 from api.directory import Directory
+from api.places import place_in
 from domain import errors
 from domain.words import rfc3339
 
@@ -76,22 +76,9 @@ def fields(problem: RequestValidationError) -> list[dict[str, str]]:
     """The fields that are wrong and why; never what was sent, which may not even be writable."""
     found = []
     for each in problem.errors():
-        place = _place(each["loc"], problem.body)
+        place = place_in(each["loc"], problem.body)
         detail = str(each["msg"]).removeprefix("Value error, ")
         found.append({"field": _printable(".".join(place) or str(each["loc"][0])), "detail": _printable(detail)})
-    return found
-
-
-def _place(loc: Sequence[str | int], body: Any) -> list[str]:
-    """The way to a field in what was sent, without pydantic's names for the alternatives that a field may be."""
-    if loc[0] != "body":
-        return [str(part) for part in loc if part not in ("query", "path", "header")]
-    found: list[str] = []
-    for n, part in enumerate(loc[1:], 2):
-        inside = part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int)
-        if inside or n == len(loc) or not isinstance(body, dict):
-            found.append(str(part))
-            body = body[part] if inside else None
     return found
 
 

@@ -1,9 +1,10 @@
 """What of an organisation's settings names what: nothing is removed that something else still needs."""
 
 from typing import Literal
+from uuid import UUID
 
 from domain.errors import InUse
-from domain.escalation import ToSchedule, ToTeam
+from domain.escalation import ToPerson, ToSchedule, ToTeam
 from domain.organization import Organization
 
 Named = Literal["team", "schedule", "policy"]
@@ -23,6 +24,21 @@ def uses(organization: Organization, kind: Named, name: str) -> tuple[str, ...]:
             if any(isinstance(t, wanted) and t.id == name for step in policy.steps for t in step.targets)
         ]
     return tuple(found)
+
+
+def uses_of_person(organization: Organization, person: UUID) -> tuple[str, ...]:
+    """Everything that counts on the person, in words."""
+    found = [f"the team “{team.name}”" for team in organization.teams.values() if person in team.members]
+    found += [
+        f"the schedule “{schedule.name}”"
+        for schedule in organization.schedules.values()
+        if any(person in layer.people for layer in schedule.layers)
+    ]
+    return tuple(found) + tuple(
+        f"the policy “{policy.name}”"
+        for policy in organization.policies.values()
+        if any(isinstance(t, ToPerson) and t.id == person for step in policy.steps for t in step.targets)
+    )
 
 
 def free(organization: Organization, kind: Named, name: str) -> None:
