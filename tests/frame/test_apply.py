@@ -5,12 +5,19 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from domain.organization import fold_organization
+from fandesk.apply import Applying
+from fandesk.apply_file import Document
+from fandesk.organizing import CannotBe, Person, request_of
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs" / "example-organization.yaml"
+ORG = UUID(int=1)
+PEOPLE = [Person(UUID(int=2), "Bob", "bob@example.org", "responder")]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -105,19 +112,39 @@ def test_what_the_file_does_not_mention_is_left_alone_unless_pruned(cli: Cli, tm
         ("teams:\n  a: {}\n  a: {}\n", "line 3: teams.a: is there twice"),
         ("teams: [\n", "expected the node content"),
         ("- teams\n", "line 1: must have sections"),
-        ("organization: Other\n", "line 1: organization: is Other, but this is Shop"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_line_and_changes_nothing(
-    cli: Cli, tmp_path: Path, text: str, told: str
-) -> None:
+def test_a_mistake_is_told_with_its_line(text: str, told: str) -> None:
+    def read() -> None:
+        document = Document("wrong.yaml", text)
+        applying = Applying(document, document.wanted(PEOPLE), {person.id: person.role for person in PEOPLE})
+        applying.events(fold_organization(ORG, ()), request_of(ORG))
+
+    with pytest.raises(CannotBe) as refused:
+        read()
+    assert told in str(refused.value)
+    assert str(refused.value).startswith("wrong.yaml, line ")
+
+
+def test_a_mistake_changes_nothing_and_is_no_accident(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
-    file.write_text(text, "utf-8")
-    refused = cli("apply", str(file), check=False)
-    assert refused.returncode == 1
-    assert told in refused.stderr, refused.stderr
-    assert refused.stderr.startswith("wrong.yaml, line ")
+    for text, why in (
+        ("teams:\n  a: {}\n  b: {schedule: none}\n", "line 3: teams.b.schedule: There is no schedule “none”."),
+        ("organization: Other\n", "line 1: organization: is Other, but this is Shop"),
+    ):
+        file.write_text(text, "utf-8")
+        refused = cli("apply", str(file), check=False)
+        assert (refused.returncode, why in refused.stderr) == (1, True), refused.stderr
     assert shown(cli, "org", "show")["teams"] == []
+
+
+def test_a_window_that_is_over_is_passed_over() -> None:
+    document = Document(
+        "old.yaml", "maintenance_windows:\n  old: {start: 2020-01-01T00:00Z, end: 2020-01-02T00:00Z}\n"
+    )
+    applying = Applying(document, document.wanted(PEOPLE), {})
+    assert applying.events(fold_organization(ORG, ()), request_of(ORG)) == ()
+    assert applying.passed_over == ["old"]
 
 
 def test_people_and_teams_by_hand(cli: Cli) -> None:
