@@ -9,6 +9,9 @@ import pytest
 from apitools import Org, problem, refused_field
 from settingtools import daily, person, post, put, soon
 
+from api import setting_shapes as shapes
+from api import why_shapes
+
 POLICY = {"steps": [{"wait_s": 60, "targets": [{"kind": "everybody"}]}]}
 WINDOW = {"name": "Upgrade", "start": "2030-01-01T00:00:00Z", "end": "2030-01-01T04:00:00Z"}
 QUIET = {"time_zone": "Asia/Tokyo", "windows": [{"start": "22:00", "end": "06:00"}]}
@@ -246,3 +249,36 @@ def test_the_events_of_the_organisation_a_page_at_a_time(own: Org) -> None:
 def test_nobody_without_a_token(own: Org) -> None:
     for path in ("/teams", "/routing-rules", "/schedules", "/on-call", "/organization/events"):
         problem(httpx.get(f"{own.url}/api/v1{path}"), 401)
+
+
+def test_answers_have_the_documented_shapes(own: Org) -> None:
+    filled(own)
+    post(own, "/maintenance-windows", WINDOW)
+    put(own, "/me/quiet-hours", QUIET)
+    feed = post(own, "/calendar-feeds", {"schedule": "primary"})
+    incident = own.trigger(severity="critical")
+    for model, answer in (
+        (shapes.NewFeed, feed),
+        (why_shapes.Why, own.http.get(f"/api/v1/incidents/{incident['id']}/why")),
+        (shapes.RoutingAnswer, post(own, "/routing-rules/test", {"severity": "critical"}, 200)),
+        *(
+            (model, own.http.get(f"/api/v1{path}"))
+            for model, path in (
+                (shapes.Teams, "/teams"),
+                (shapes.Team, "/teams/payments"),
+                (shapes.Routing, "/routing-rules"),
+                (shapes.Schedules, "/schedules"),
+                (shapes.OnCallNow, "/on-call"),
+                (shapes.OnCallBySchedule, "/schedules/primary/on-call"),
+                (shapes.Shifts, "/schedules/primary/shifts"),
+                (shapes.Policies, "/escalation-policies"),
+                (shapes.Windows, "/maintenance-windows"),
+                (shapes.Quiet, "/me/quiet-hours"),
+                (shapes.TargetsBody, "/organization/response-targets"),
+                (shapes.Feeds, "/calendar-feeds"),
+                (shapes.OrganizationEntries, "/organization/events"),
+            )
+        ),
+    ):
+        shown = model.model_validate_json(answer.text)
+        assert set(answer.json()) == set(model.model_fields) == set(shown.model_fields_set), model
