@@ -1,12 +1,14 @@
 """Bodies that are the domain's own definitions: at the edge they may hold nothing else, however deep."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
+from api.call import caller
+from api.directory import Caller
 from domain.errors import InvalidField
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -16,8 +18,13 @@ def nothing_else(model: type[BaseModel]) -> Any:
     """A dependency that refuses fields which the body's model, or one within it, does not have: the ledger's own
     reading passes them over, so that an older program can read a newer one's events."""
 
-    async def check(request: Request) -> None:
-        sent = await request.json()
+    async def check(
+        request: Request, _: Annotated[Caller, Depends(caller)]
+    ) -> None:  # who asks is looked at first
+        try:
+            sent = await request.json()
+        except (ValueError, RecursionError):
+            return  # FastAPI refuses that by itself
         if isinstance(sent, dict):
             made(model, sent)
 

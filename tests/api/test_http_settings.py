@@ -246,6 +246,15 @@ def test_the_events_of_the_organisation_a_page_at_a_time(own: Org) -> None:
     assert rest["next_cursor"] is None
 
 
+@pytest.mark.parametrize("path", ["/routing-rules", "/schedules/s", "/escalation-policies/p", "/me/quiet-hours"])
+@pytest.mark.parametrize("sent", ["", "{", "[]", "null", "7", "\xff", "[" * 20_000, '{"a": ' * 5_000])
+def test_a_body_that_is_none_is_refused(org: Org, path: str, sent: str) -> None:
+    problem(org.http.put(f"/api/v1{path}", content=sent.encode("latin-1")), (400, 422))
+    unknown = httpx.put(f"{org.url}/api/v1{path}", content=sent.encode("latin-1"))
+    assert unknown.status_code in (400, 401, 422)
+    problem(httpx.put(f"{org.url}/api/v1{path}", json={"more": 1}), 401)
+
+
 def test_nobody_without_a_token(own: Org) -> None:
     for path in ("/teams", "/routing-rules", "/schedules", "/on-call", "/organization/events"):
         problem(httpx.get(f"{own.url}/api/v1{path}"), 401)
