@@ -7,8 +7,31 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import analytics, commands, health, intake, openapi, problems, reads, recipients, stream, whatsapp
+from api import (
+    analytics,
+    commands,
+    feeds,
+    health,
+    intake,
+    maintenance,
+    oncall,
+    openapi,
+    organization,
+    policies,
+    problems,
+    quiet_hours,
+    reads,
+    recipients,
+    routing_rules,
+    schedules,
+    stream,
+    teams,
+    whatsapp,
+    why,
+)
 from api.services import Services
+
+SETTINGS = (organization, teams, routing_rules, schedules, oncall, policies, maintenance, quiet_hours)
 
 MAX_BODY = 1024 * 1024
 """Bytes. Larger bodies are refused with 413."""
@@ -38,7 +61,7 @@ def create_app(open_services: Callable[[], AsyncIterator[Services]], version: st
         redoc_url=None,
         strict_content_type=False,
     )
-    for part in (commands, reads, analytics, recipients, stream, intake, whatsapp, health):
+    for part in (commands, reads, why, analytics, recipients, *SETTINGS, feeds, stream, intake, whatsapp, health):
         app.include_router(part.router)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     problems.install(app)

@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 BEARER = {"type": "http", "scheme": "bearer", "description": "An API token."}
 
-NO_TOKEN = ("/healthz", "/readyz", "/metrics", "/webhooks/", "/api/v1/integrations/{key}")
+NO_TOKEN = ("/healthz", "/readyz", "/metrics", "/webhooks/", "/api/v1/integrations/{key}", "/feeds/")
 """Where nobody has to say who he is; an integration says it in its address."""
 
 COMMAND_HEADERS = (
@@ -15,8 +15,24 @@ COMMAND_HEADERS = (
         "Idempotency-Key",
         "The same key and request again gives the first answer again (refusals are decided anew); 255 characters.",
     ),
-    ("If-Match", "The ETag of the last answer: 412 where the incident has changed since."),
+    ("If-Match", "The ETag of the last answer: 412 where the incident, or the settings, have changed since."),
 )
+CHANGES = tuple(
+    f"/api/v1/{each}"
+    for each in (
+        "incidents",
+        "teams",
+        "routing-rules",
+        "schedules",
+        "escalation-policies",
+        "maintenance-windows",
+        "people/{id}/quiet-hours",
+        "me/quiet-hours",
+        "organization/response-targets",
+    )
+)
+"""Where commands carry those headers."""
+
 READ_HEADERS = (("Ledger-Position", "Read at least that far; 503 where the read models take too long."),)
 
 
@@ -35,7 +51,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _headers(path: str, method: str) -> list[dict[str, Any]]:
-    headers = READ_HEADERS if method == "get" else COMMAND_HEADERS if "/incidents" in path else ()
+    headers = READ_HEADERS if method == "get" else COMMAND_HEADERS if path.startswith(CHANGES) else ()
     if path.endswith("/stream") or "/notifications/" in path:
         headers = ()
     return [

@@ -11,6 +11,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 from starlette.exceptions import HTTPException
 
 from api.directory import Directory
+from api.places import place_in
 from domain import errors
 from domain.words import rfc3339
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 STATUS: dict[type[errors.Refusal], tuple[int, str]] = {
     errors.IncidentNotFound: (404, "Not found"),
     errors.NotAllowedNow: (409, "Not allowed in the incident's present status"),
+    errors.NotDefined: (404, "Not found"),
+    errors.InUse: (409, "In use"),
     errors.IdempotencyKeyReused: (409, "Idempotency-Key already used"),
     errors.DedupKeyTaken: (409, "Another incident is open for the same alerts"),
     errors.StaleVersion: (412, "Changed since"),
@@ -73,7 +76,7 @@ def fields(problem: RequestValidationError) -> list[dict[str, str]]:
     """The fields that are wrong and why; never what was sent, which may not even be writable."""
     found = []
     for each in problem.errors():
-        place = [str(part) for part in each["loc"] if part not in ("body", "query", "path", "header")]
+        place = place_in(each["loc"], problem.body)
         detail = str(each["msg"]).removeprefix("Value error, ")
         found.append({"field": _printable(".".join(place) or str(each["loc"][0])), "detail": _printable(detail)})
     return found
@@ -102,6 +105,8 @@ def install(app: FastAPI) -> None:
                 }
             case errors.DedupKeyTaken():
                 more = {"incident": {"id": str(refusal.incident_id)}}
+            case errors.InUse():
+                more = {"in_use_by": list(refusal.by)}
             case errors.StaleVersion():
                 more = {"version": refusal.current}
                 headers["ETag"] = f'"{refusal.current}"'

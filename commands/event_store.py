@@ -8,6 +8,7 @@ lets readers miss events); ours is one call of `ledger.append` (see migrations/0
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -209,12 +210,14 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 log.warning("position %d is passed over: %s", row[0], unknown)
         return Page(entries, rows[-1][0] if rows else after)
 
-    def load_organization(self, organization_id: UUID) -> list[OrganizationEvent]:
-        """What happened to an organisation, in order: its team, rules, roles."""
+    def load_organization(
+        self, organization_id: UUID, *, until: datetime | None = None
+    ) -> list[OrganizationEvent]:
+        """What happened to an organisation, in order: its team, rules, roles. until: what was recorded by then."""
         with self._cursor() as cursor:
             cursor.execute(_LOAD_STREAMS, (array_literal([organization_id]),), prepare=True, binary=True)
             rows = cursor.fetchall()
-        events = [codec.decode_any(row[4], row[5]) for row in rows]
+        events = [codec.decode_any(row[4], row[5]) for row in rows if until is None or row[3] <= until]
         return [event for event in events if isinstance(event, OrganizationChange)]
 
     def versions(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:

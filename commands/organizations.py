@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -64,6 +65,30 @@ class Organizations:
     def get(self, organization_id: UUID) -> Organization:
         """The organisation as it was at most REMEMBER_S ago."""
         return self.known(organization_id).organization
+
+    def now(self, organization_id: UUID) -> Organization:
+        """The organisation as it stands, whoever changed it a moment ago. Not to be changed by whoever gets it.
+
+        Raises Overloaded where the database cannot be reached.
+        """
+        try:
+            with self._lock:
+                known = self._known.get(organization_id)
+                now = time.monotonic()
+                version = self._store.versions([organization_id])[organization_id]
+                if known is not None and version == known.organization.version:
+                    known.looked_at = now
+                    return known.organization
+                return self._remember(self._load(organization_id), now).organization
+        except LostConnection as away:
+            raise Overloaded("The database cannot be reached at the moment.") from away
+
+    def as_of(self, organization_id: UUID, at: datetime) -> Organization:
+        """The organisation by what was recorded until then. Raises Overloaded as `now` does."""
+        try:
+            return fold_organization(organization_id, self._store.load_organization(organization_id, until=at))
+        except LostConnection as away:
+            raise Overloaded("The database cannot be reached at the moment.") from away
 
     def change(
         self, organization_id: UUID, decide: Decide, write: Callable[[Cursor[Any]], None] = lambda _: None

@@ -10,13 +10,13 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from domain.events import Value
-from domain.values import SOME
+from domain.values import NO_NUL, SOME
 from domain.words import Category, Severity
 
-LabelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-LabelValue = Annotated[str, StringConstraints(max_length=2000)]
-LabelStart = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-Glob = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=200), NO_NUL]
+LabelValue = Annotated[str, StringConstraints(max_length=2000), NO_NUL]
+LabelStart = Annotated[str, StringConstraints(min_length=1, max_length=2000), NO_NUL]
+Glob = Annotated[str, StringConstraints(min_length=1, max_length=200), NO_NUL]
 
 
 @dataclass(frozen=True, slots=True)

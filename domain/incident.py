@@ -35,6 +35,7 @@ class Incident(IncidentFacts):
     source: str = "api"
     source_id: UUID | None = None
     dedup_key: str | None = None
+    maintenance: str | None = None
     investigating_at: datetime | None = None
     alert_count: int = 0
     version: int = 1
@@ -55,6 +56,7 @@ class Incident(IncidentFacts):
             source=event.source,
             source_id=event.actor.id if event.actor.kind == "integration" else None,
             dedup_key=event.dedup_key,
+            maintenance=event.maintenance,
             team=event.team,
             triggered_at=event.occurred_at,
             status_by=event.actor,

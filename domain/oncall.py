@@ -1,11 +1,11 @@
 """On-call schedules: who is meant to answer, by definition. Nothing here is stored but the definition itself."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from domain.events import Value
 from domain.localtime import LocalDate, Moment, ZoneName, comes, minutes, moment, zone_of
@@ -52,6 +52,11 @@ class Override(Value):
     start: Moment
     end: Moment
     person: UUID | None
+
+    @model_serializer(mode="wrap")
+    def _says_the_gap(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The ledger leaves out what is null; here null is what is said."""
+        return {**handler(self), "person": self.person and str(self.person)}
 
     @field_validator("end")
     @classmethod

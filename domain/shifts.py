@@ -1,10 +1,10 @@
 """The shifts of a schedule over a span of time, in as many steps as there are turns and windows in it."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,9 @@ from domain.localtime import moment
 from domain.oncall import Layer, Schedule
 from domain.rotation import turns
 from domain.windows import Spell, spells
+
+LONGEST_LOOK_DAYS: Final = 366
+"""How far ahead anybody may ask at once."""
 
 
 class Shift(NamedTuple):
@@ -41,6 +44,18 @@ def shifts(schedule: Schedule, start: datetime, end: datetime) -> list[Shift]:
     if end <= start:
         raise InvalidField("end", "is not after start")
     return _flatten(_claims(schedule, start, end), start, end)
+
+
+def on_call_until(schedule: Schedule, at: datetime) -> Shift:
+    """Who is on call at that instant, and until when, as a shift that starts then; it ends a year later where it
+    lasts longer. Raises InvalidField where `at` has no zone."""
+    shift = Shift(at, at, None)
+    for days in (1, 8, 64, LONGEST_LOOK_DAYS):  # most shifts end soon, and a year of hourly turns takes a while
+        end = at + timedelta(days=days)
+        shift = shifts(schedule, at, end)[0]
+        if shift.end < end:
+            break
+    return shift
 
 
 def _claims(schedule: Schedule, start: datetime, end: datetime) -> Iterator[_Claim]:

@@ -13,8 +13,17 @@ def _some(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the NUL character")
+    return text
+
+
+NO_NUL: Final = AfterValidator(_no_nul)
+"""PostgreSQL cannot hold that character in a text."""
+
 SOME: Final = AfterValidator(_some)
 """At least one. pydantic's own `min_length` also says so where there is one, and it is refused by itself."""
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), NO_NUL]
 """What people call a thing."""

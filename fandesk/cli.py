@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from commands.importers import NotThisFormat
 from fandesk import compose, first_start
 from fandesk.account import EmbeddedPostgresError
+from fandesk.apply_cli import apply_command
 from fandesk.dead_letters_cli import dead_letters_app
 from fandesk.demo import demo as demo_of
 from fandesk.demo import fill
@@ -22,6 +23,9 @@ from fandesk.embedded import EmbeddedPostgres
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError
 from fandesk.options import Data, Host, Json, Port
+from fandesk.org_cli import org_app
+from fandesk.organizing import CannotBe
+from fandesk.person_cli import person_app
 from fandesk.place import DEFAULT_DATA, NoData, begin, bring_up_to_date, config_of, database, is_external, ledger
 from fandesk.progress import Say, progress
 from fandesk.ready import is_ready
@@ -29,6 +33,7 @@ from fandesk.roles_cli import api, escalate, notify, project, relay
 from fandesk.sandbox_cli import serve, whatsapp_sandbox
 from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
+from fandesk.team_cli import team_app
 from projections.rebuild import RebuildRefused, compare, rebuild
 
 app = typer.Typer(
@@ -40,6 +45,10 @@ app = typer.Typer(
 token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(token_app, name="token")
 app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(org_app, name="org")
+app.add_typer(person_app, name="person")
+app.add_typer(team_app, name="team")
+app.command(name="apply")(apply_command)
 app.command()(whatsapp_sandbox)
 for role in (api, project, notify, escalate, relay):
     app.command()(role)
@@ -52,6 +61,7 @@ REFUSALS = (
     NotThisFormat,
     NothingToImportInto,
     NoData,
+    CannotBe,
     compose.NoKafka,
 )
 """What is told by its own words."""

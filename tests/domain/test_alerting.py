@@ -34,6 +34,7 @@ def test_a_severity_raised_to_critical_or_high_wakes_people(previous: Severity, 
 
 def test_history_taken_over_from_elsewhere_wakes_nobody() -> None:
     assert calls_for(triggered(0, SYSTEM, severity="critical")) is None
+    assert calls_for(triggered(severity="critical", maintenance="Upgrade")) is None
     assert calls_for(changed("low", "critical", SYSTEM)) is None
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from given import ALICE, OTHER, PROMETHEUS, STEP, at, meta, triggered
+from orggiven import EVENTS as OF_ORGANIZATIONS
 
 from commands import codec
 from domain import events as e
@@ -83,12 +84,15 @@ def test_what_was_stored_at_version_1_is_read_and_written_as_then(kind: type[e.I
 
 
 def test_there_is_a_golden_file_for_every_type_and_version_and_no_other() -> None:
-    expected = {f"{topic.replace('/', '.')}.json" for topic in (*codec.UPCASTERS, *map(topic_of, EVENTS))}
+    expected = {
+        f"{topic.replace('/', '.')}.json"
+        for topic in (*codec.UPCASTERS, *map(topic_of, (*EVENTS, *OF_ORGANIZATIONS)))
+    }
     assert {path.name for path in GOLDEN.glob("*.json")} == expected
     assert {type(event) for event in EVENTS} == set(get_args(e.IncidentEvent))
 
 
-def topic_of(event: e.IncidentEvent) -> str:
+def topic_of(event: codec.LedgerEvent) -> str:
     return codec.encode(event)[0]
 
 

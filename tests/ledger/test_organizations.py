@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -91,3 +92,23 @@ def test_an_organisations_events_are_no_incidents(store: LedgerRecorder) -> None
     assert store.load([id]).streams == {}
     with pytest.raises(OfAnOrganization):
         decode(*encode(granted(id, "member")))
+
+
+def test_what_another_process_changed_is_seen_at_once_where_that_is_asked_for(store: LedgerRecorder) -> None:
+    mine, others, id = Organizations(store), Organizations(store), uuid4()
+    assert mine.now(id).version == 0
+    others.change(id, lambda _: (granted(id, "member"),))
+    assert mine.now(id).version == 1
+    assert mine.now(id) is mine.get(id)
+
+
+def test_the_organisation_as_it_stood_by_what_was_recorded(store: LedgerRecorder, database: Any) -> None:
+    organizations, id = Organizations(store), uuid4()
+    for _ in range(3):
+        organizations.change(id, lambda _: (granted(id, "member"),))
+    query = "select recorded_at from ledger.events where originator_id = %s order by originator_version"
+    with psycopg.connect(database.dsn) as connection:
+        times = [row[0] for row in connection.execute(query, (id,)).fetchall()]
+    assert [organizations.as_of(id, at).version for at in times] == [1, 2, 3]
+    assert organizations.as_of(id, times[1] - timedelta(microseconds=1)).version == 1
+    assert organizations.as_of(id, times[0] - timedelta(microseconds=1)).version == 0

@@ -17,7 +17,7 @@ PERSON = UUID(int=0xDA)
 OPENED = {
     "number": 7, "title": "Checkout is down", "description": "Carts", "severity": "high", "category": "bug",
     "response_target_s": 3600, "labels": {"région": "é\t\\N"}, "source": "grafana", "dedup_key": "k",
-    "team": "shop", "alerts": (e.AlertSeen(fingerprint="f", summary="F", count=2),),
+    "team": "shop", "maintenance": "Upgrade", "alerts": (e.AlertSeen(fingerprint="f", summary="F", count=2),),
 }  # fmt: skip
 FRESH = {
     **{k: v for k, v in OPENED.items() if k != "alerts"},
@@ -151,7 +151,9 @@ def test_every_type_of_event_has_its_row() -> None:
 
 
 TOLD: dict[str, tuple[e.IncidentEvent, tuple[Any, ...]]] = {
-    "triggered": (triggered(0, **OPENED), ("Triggered as high", "Carts", None)),
+    "triggered": (
+        triggered(0, **OPENED), ("Triggered as high, expected during maintenance “Upgrade”", "Carts", None)
+    ),
     "triggered without words": (triggered(0), ("Triggered as high", None, None)),
     "acknowledged": (e.IncidentAcknowledged(**meta(1), note="N"), ("Acknowledged", "N", None)),
     "investigating": (e.InvestigationStarted(**meta(1)), ("Investigation started", None, None)),

@@ -1,0 +1,135 @@
+"""`fandesk person`: who belongs to an organisation, and what they may do, for first set-up."""
+
+import json
+from typing import Annotated, Any, get_args
+from uuid import UUID
+
+import psycopg
+import typer
+
+from commands.ids import new_id
+from domain import organization_events as o
+from domain.decisions import Request
+from domain.errors import InUse
+from domain.organization import Organization as State
+from domain.organization_decisions import Events
+from domain.organization_uses import uses_of_person
+from fandesk.options import Data, Json, Organization
+from fandesk.organizing import CannotBe, Person, opened
+
+person_app = typer.Typer(no_args_is_help=True, help="People and their roles.")
+
+Who = Annotated[str, typer.Argument(help="An e-mail address, a name or an id.")]
+RoleName = Annotated[str, typer.Option(help="super_admin, org_admin, responder or member.")]
+
+
+@person_app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What they are called.")],
+    email: Annotated[str | None, typer.Option(help="Their e-mail address.")] = None,
+    role: RoleName = "responder",
+    organization: Organization = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Add somebody to an organisation."""
+    wanted, id, name = _role(role), new_id(), name.strip()
+    if not 1 <= len(name) <= 100:
+        raise typer.BadParameter("must have 1 to 100 characters", param_hint="NAME")
+
+    def write(cursor: psycopg.Cursor[Any]) -> None:
+        cursor.execute(
+            "insert into access.people (id, organization_id, name, email, role) values (%s, %s, %s, %s, %s)",
+            (id, place.id, name, email, role),
+        )
+
+    with opened(data, organization) as place:
+        if email is not None and any((p.email or "").casefold() == email.casefold() for p in place.people()):
+            raise CannotBe(f"Somebody has the e-mail address {email} already.")
+        place.change(lambda _, request: (o.RoleGranted(**request.meta(), person_id=id, role=wanted),), write)
+    _tell(Person(id, name, email, role), as_json, f"{name} is there as {role}.")
+
+
+@person_app.command(name="list")
+def list_people(organization: Organization = None, data: Data = None, as_json: Json = False) -> None:
+    """Everybody of an organisation."""
+    with opened(data, organization) as place:
+        people = place.people()
+    if as_json:
+        typer.echo(json.dumps({"people": [_shown(person) for person in people]}))
+        return
+    for person in people:
+        typer.echo(f"{person.role:12} {person.name}{f' <{person.email}>' if person.email else ''}  {person.id}")
+
+
+@person_app.command()
+def role(
+    who: Who,
+    role: Annotated[str, typer.Argument(help="super_admin, org_admin, responder or member.")],
+    organization: Organization = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Give somebody another role."""
+    wanted = _role(role)
+    with opened(data, organization) as place:
+        person = place.person(who)
+
+        def decide(now: State, request: Request) -> Events:
+            if person.role == role and now.roles.get(person.id) == role:
+                return ()
+            if role == "member":
+                _not_counted_on(now, person.id, person.name)
+            return (
+                o.RoleGranted(**request.meta(), person_id=person.id, role=wanted, previous=_role(person.role)),
+            )
+
+        def write(cursor: psycopg.Cursor[Any]) -> None:
+            cursor.execute(_SET_ROLE, (role, person.id, place.id))
+
+        place.change(decide, write)
+    _tell(person._replace(role=role), as_json, f"{person.name} is {role}.")
+
+
+@person_app.command()
+def remove(who: Who, organization: Organization = None, data: Data = None, as_json: Json = False) -> None:
+    """Take all access from somebody: role and tokens. Their name stays on what they did."""
+    with opened(data, organization) as place:
+        person = place.person(who)
+
+        def decide(now: State, request: Request) -> Events:
+            _not_counted_on(now, person.id, person.name)
+            return (o.AccessRemoved(**request.meta(), person_id=person.id, previous=_role(person.role)),)
+
+        def write(cursor: psycopg.Cursor[Any]) -> None:
+            cursor.execute(_SET_ROLE, ("member", person.id, place.id))
+            cursor.execute(
+                "update access.tokens set revoked_at = now() where person_id = %s and revoked_at is null",
+                (person.id,),
+            )
+
+        place.change(decide, write)
+    _tell(person._replace(role="member"), as_json, f"{person.name} has no access any more.")
+
+
+def _not_counted_on(now: State, id: UUID, name: str) -> None:
+    if by := uses_of_person(now, id):
+        raise InUse(f"{name} is still counted on by {', '.join(by)}.", by=by)
+
+
+def _role(role: str) -> o.Role:
+    found: o.Role | None = next((known for known in get_args(o.Role) if known == role), None)
+    if found is None:
+        raise typer.BadParameter("must be super_admin, org_admin, responder or member", param_hint="ROLE")
+    return found
+
+
+def _shown(person: Person) -> dict[str, Any]:
+    return {**person._asdict(), "id": str(person.id)}
+
+
+def _tell(person: Person, as_json: bool, words: str) -> None:
+    typer.echo(json.dumps(_shown(person)) if as_json else words)
+
+
+_SET_ROLE = "update access.people set role = %s where id = %s and organization_id = %s"
