@@ -10,7 +10,7 @@ from pydantic import Field
 from domain.alerting import ALERTED
 from domain.events import Value
 from domain.values import SOME, Name
-from domain.words import RESPONSE_TARGETS_S, SEVERITIES, Severity
+from domain.words import RESPONSE_TARGETS_S, Severity
 
 LONGEST_WAIT_S: Final = 7 * 24 * 60 * 60
 

@@ -80,9 +80,7 @@ def _alerts(count: int) -> str:
 
 def _words(seconds: int) -> str:
     """A response target, as people say it."""
-    size, unit = next(
-        each for each in ((3600, "hour"), (60, "minute"), (1, "second")) if seconds % each[0] == 0
-    )
+    size, unit = next(each for each in ((3600, "hour"), (60, "minute"), (1, "second")) if seconds % each[0] == 0)
     return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
 
 
