@@ -13,7 +13,8 @@ from api.views import Answer
 from commands.ids import new_id
 from domain import organization_decisions as decisions
 from domain.conditions import Facts
-from domain.explaining import passed_over, policy_for, schedule_for
+from domain.escalating import policy_for, schedule_for
+from domain.explaining import passed_over
 from domain.organization import Organization
 from domain.placing import place
 from domain.router import Router

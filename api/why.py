@@ -15,7 +15,7 @@ from api.shapes import PROBLEMS, shows
 from api.views import Answer
 from domain import events as e
 from domain.errors import IncidentNotFound
-from domain.explaining import policy_for, schedule_for
+from domain.escalating import policy_for, schedule_for
 from domain.incident import Incident, fold
 from domain.oncall import on_call_at
 from domain.organization import Organization

@@ -29,20 +29,26 @@ def chosen_by(organization: Organization, events: Iterable[e.IncidentEvent]) -> 
     return next((each for each in organization.rules if each.id == rule), None) if rule is not None else None
 
 
+def schedule_for(organization: Organization, rule: Rule | None, team: str | None) -> str | None:
+    """The schedule that says who is on call: the rule's own, else the team's; None where there is no such one."""
+    owner = organization.teams.get(team) if team is not None else None
+    name = (rule.schedule if rule else None) or (owner.schedule if owner else None)
+    return name if name in organization.schedules else None
+
+
 def policy_for(
-    organization: Organization, rule: Rule | None, team: str | None, severity: Severity, target_s: int
+    organization: Organization, rule: Rule | None, team: str | None, severity: Severity
 ) -> Policy | None:
-    """The policy that applies: the rule's, else the team's, else the usual one of an organisation that has set up
-    teams or schedules; None where nobody is to be alerted any further."""
-    names = [rule.policy if rule else None]
-    names += [organization.teams[team].policy] if team in organization.teams else []
-    for name in names:
-        policy = organization.policies.get(name) if name else None
+    """The policy that applies: the rule's own, else the team's, where it is for the severity; else the usual one
+    of an organisation that has set up teams or schedules; None where nobody is to be alerted any further."""
+    owner = organization.teams.get(team) if team is not None else None
+    for name in (rule.policy if rule else None, owner.policy if owner else None):
+        policy = organization.policies.get(name) if name is not None else None
         if policy is not None and policy.applies_to(severity):
             return policy
     if not organization.teams and not organization.schedules:
         return None
-    return default_policy(severity, target_s)
+    return default_policy(severity, organization.targets[severity])
 
 
 def whom(
@@ -59,15 +65,9 @@ def whom(
                 name = target.id or team
                 people.update(organization.teams[name].members if name in organization.teams else ())
             case ToSchedule():
-                schedule = organization.schedules.get(target.id or _schedule_of(organization, rule, team) or "")
+                schedule = organization.schedules.get(target.id or schedule_for(organization, rule, team) or "")
                 person = on_call_at(schedule, at) if schedule is not None else None
                 people.update([person] if person is not None else ())
             case ToEverybody():
                 everybody = True
     return Whom(frozenset(people), everybody)
-
-
-def _schedule_of(organization: Organization, rule: Rule | None, team: str | None) -> str | None:
-    if rule is not None and rule.schedule is not None:
-        return rule.schedule
-    return organization.teams[team].schedule if team in organization.teams else None

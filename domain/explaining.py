@@ -1,13 +1,10 @@
-"""Why an alert goes where it goes: the rules that were passed over, the schedule and the policy that apply."""
+"""Why an alert goes where it goes: the rules that were passed over, and why."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from domain.conditions import Conditions, Facts
-from domain.escalation import Policy, default_policies
-from domain.organization import Organization
 from domain.routing import Rule
-from domain.words import Severity
 
 
 class PassedOver(NamedTuple):
@@ -44,26 +41,6 @@ def why_not(conditions: Conditions, facts: Facts) -> str | None:
         if not label.holds(facts.labels):
             return f"label {label.label} is “{facts.labels[label.label]}”, not as asked"
     return None
-
-
-def schedule_for(organization: Organization, rule: Rule | None, team: str | None) -> str | None:
-    """The schedule that says who is on call: the rule's own, else the team's; None where there is no such one."""
-    owner = organization.teams.get(team) if team is not None else None
-    name = (rule.schedule if rule else None) or (owner.schedule if owner else None)
-    return name if name in organization.schedules else None
-
-
-def policy_for(
-    organization: Organization, rule: Rule | None, team: str | None, severity: Severity
-) -> Policy | None:
-    """The escalation policy that applies: the rule's own, else the team's, where it is for the severity; else the
-    default one, which medium and low have none of."""
-    owner = organization.teams.get(team) if team is not None else None
-    for name in (rule.policy if rule else None, owner.policy if owner else None):
-        policy = organization.policies.get(name) if name is not None else None
-        if policy is not None and policy.applies_to(severity):
-            return policy
-    return default_policies(organization.targets).get(severity)
 
 
 def _or(words: Sequence[str]) -> str:

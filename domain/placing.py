@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.alerting import ALERTED
 from domain.conditions import Facts
+from domain.escalating import schedule_for
 from domain.oncall import on_call_at
 from domain.organization import Organization
 from domain.quiet import under_maintenance
@@ -32,19 +33,15 @@ def place(organization: Organization, router: Router, facts: Facts, at: datetime
     Only what wakes people gets a person at once; what can wait is the team's, which looks at it in its hours.
     """
     window = under_maintenance(tuple(organization.windows.values()), facts, at) if organization.windows else None
-    schedule = None
     found, because, rule = team, None, None
     if team is None:
         routed = router.route(facts)
-        found, because = routed.team, routed.because if routed.team is not None else None
-        if routed.rule is not None:
-            rule, schedule = routed.rule.id, routed.rule.schedule
-    placed = Place(found, because, rule, maintenance=window.name if window else None)
+        found, because, rule = routed.team, routed.because if routed.team is not None else None, routed.rule
+    placed = Place(found, because, rule.id if rule else None, maintenance=window.name if window else None)
     if facts.severity not in ALERTED or window is not None:
         return placed
-    if schedule is None and found in organization.teams:
-        schedule = organization.teams[found].schedule
-    if schedule is None or schedule not in organization.schedules:
+    schedule = schedule_for(organization, rule, found)
+    if schedule is None:
         return placed
     person = on_call_at(organization.schedules[schedule], at)
     if person is None:

@@ -104,7 +104,7 @@ def test_the_defaults_come_from_the_response_targets() -> None:
     whom = [(ToSchedule(),), (ToTeam(),), (ToEverybody(),)] * 4
     at = [0, 150, 300, 450, 600, 750, 900, 1050, 1200, 1350, 1500, 1650]
     assert plan(critical, T0) == [
-        Planned(n, later(s), w) for n, (s, w) in enumerate(zip(at, whom, strict=True), 1)
+        Planned(n, later(s), w, 1 + (n - 1) // 3) for n, (s, w) in enumerate(zip(at, whom, strict=True), 1)
     ]
 
     high = default_policy("high", 61)

@@ -11,8 +11,9 @@ from orggiven import A, B, layer, policy, rule, schedule
 
 from domain import organization_events as o
 from domain.conditions import Conditions, Facts, LabelCondition
+from domain.escalating import policy_for, schedule_for
 from domain.escalation import Policy, default_policy
-from domain.explaining import passed_over, policy_for, schedule_for, why_not
+from domain.explaining import passed_over, why_not
 from domain.oncall import Schedule, on_call_at
 from domain.organization import Organization, fold_organization
 from domain.shifts import on_call_until

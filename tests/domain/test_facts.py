@@ -130,6 +130,7 @@ def test_events_give_these_facts(name: str) -> None:
         (e.IncidentAbsorbed(**meta(1), merged_id=OTHER, merged_number=8, alert_count=4), {"alert_count": 4}),
         (e.UpdatePosted(**meta(1), body="B"), {}),
         (e.IncidentEscalated(**meta(1), step=1), {}),
+        (e.ResponseTargetMissed(**meta(1), response_target_s=300), {}),
         (e.AlertSent(**meta(1), **STEP), {}),
         (e.AlertDelivered(**meta(1), **STEP), {}),
         (e.AlertRead(**meta(1), **STEP), {}),

@@ -141,7 +141,7 @@ def test_the_policy_is_the_rules_else_the_teams_else_the_usual_one(
 ) -> None:
     organization = shop(**more)
     chosen = next((each for each in organization.rules if each.id == rule), None)
-    found = policy_for(organization, chosen, team, severity, 300)
+    found = policy_for(organization, chosen, team, severity)
     assert (found.name if found else None) == name
 
 

@@ -60,6 +60,7 @@ CASES: dict[str, tuple[tuple[e.IncidentEvent, ...], dict[str, Any]]] = {
         (e.AlertReceived(**meta(6), count=40, first_at=at(5), last_at=at(6)),), {"alert_count": 42}
     ),
     "IncidentEscalated": ((e.IncidentEscalated(**meta(6), step=1),), {}),
+    "ResponseTargetMissed": ((e.ResponseTargetMissed(**meta(6), response_target_s=300),), {}),
     "IncidentResolved": (
         (RESOLVED,),
         {"status": "resolved", "first_resolved_at": at(20), "resolved_at": at(20), **by(CAROL, 20)},
@@ -182,6 +183,13 @@ TOLD: dict[str, tuple[e.IncidentEvent, tuple[Any, ...]]] = {
         ("3 further alerts received", "A\nB", None),
     ),
     "escalated": (e.IncidentEscalated(**meta(1), step=2, reason="R"), ("Escalated to step 2", "R", None)),
+    "target missed": (
+        e.ResponseTargetMissed(**meta(1), response_target_s=300),
+        ("Nobody acknowledged within 5 minutes", None, None),
+    ),
+    "target of an hour": (
+        e.ResponseTargetMissed(**meta(1), response_target_s=3600), ("Nobody acknowledged within 1 hour", None, None)
+    ),
     "resolved": (e.IncidentResolved(**meta(1), note="N"), ("Resolved", "N", None)),
     "reopened": (e.IncidentReopened(**meta(1), reason="R"), ("Reopened", "R", None)),
     "merged": (e.IncidentMerged(**meta(1), into=OTHER, into_number=8), ("Merged into INC-8", None, None)),

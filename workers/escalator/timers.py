@@ -52,7 +52,7 @@ class Timers:
             return
         organization = self._organization(incident.organization_id)
         rule = chosen_by(organization, events)
-        policy = policy_for(organization, rule, incident.team, incident.severity, incident.response_target_s)
+        policy = policy_for(organization, rule, incident.team, incident.severity)
         rows: list[tuple[Any, ...]] = [(RESPONSE_TARGET, 1, incident.response_due_at, None)]
         for step in plan(policy, entry.recorded_at) if policy is not None else ():
             targets = Jsonb([target.model_dump(mode="json") for target in step.targets])
