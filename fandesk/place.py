@@ -12,7 +12,7 @@ from api.services import WhatsAppWebhook
 from commands.event_store import LedgerRecorder
 from fandesk import compose
 from fandesk.embedded import EmbeddedPostgres, borrowed
-from fandesk.first_start import FirstStart, first_start
+from fandesk.first_start import FirstStart, first_start, put_access_on_record
 from fandesk.migrate import migrate
 from fandesk.settings import Settings
 from workers.notifier.cloud_api import CloudApiSettings
@@ -134,5 +134,9 @@ def bring_up_to_date(config: compose.Config) -> list[str]:
 
 
 def begin(config: compose.Config, settings: Settings) -> FirstStart | None:
-    """Make the first organisation and its super admin; None where there are some already."""
-    return first_start(config.owner_dsn, settings.organization, _shown(settings.admin_token))
+    """Make the first organisation and its super admin; None where there are some already. Who has access from
+    before that was put on record is on record afterwards."""
+    made = first_start(config.owner_dsn, settings.organization, _shown(settings.admin_token))
+    if made is None:
+        put_access_on_record(config.owner_dsn)
+    return made
