@@ -7,8 +7,30 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import access, analytics, commands, health, intake, openapi, problems, reads, recipients, stream, whatsapp
+from api import (
+    access,
+    analytics,
+    commands,
+    health,
+    intake,
+    me,
+    oidc,
+    openapi,
+    organization,
+    people,
+    problems,
+    reads,
+    recipients,
+    sessions,
+    sign_in,
+    stream,
+    tokens,
+    whatsapp,
+)
 from api.services import Services
+
+INCIDENTS = (commands, reads, analytics, recipients, stream, intake, whatsapp, health)
+ACCESS = (sign_in, sessions, oidc, me, people, tokens, organization)
 
 MAX_BODY = 1024 * 1024
 """Bytes. Larger bodies are refused with 413."""
@@ -41,7 +63,7 @@ def create_app(open_services: Callable[[], AsyncIterator[Services]], version: st
         redoc_url=None,
         strict_content_type=False,
     )
-    for part in (commands, reads, analytics, recipients, stream, intake, whatsapp, health):
+    for part in (*INCIDENTS, *ACCESS):
         app.include_router(part.router)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     access.check(app)

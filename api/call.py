@@ -70,7 +70,7 @@ async def _signed_in(request: Request, serving: Services) -> Caller:
 
 
 async def _elsewhere(serving: Services, found: Caller, named: str) -> Caller:
-    """The caller in the organisation that the header names. Raises NotThere: also where it is not theirs to name."""
+    """The caller in the organisation that the header names. Raises NotThere, also where it is not theirs."""
     try:
         id = UUID(named)
     except ValueError:

@@ -40,10 +40,14 @@ def derived(secret: str, what: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
+def same(given: str, right: str) -> bool:
+    """Whether they are the same, in a time that does not tell how much of them is."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), right.encode())
+
+
 def check_csrf(request: Request, secret: str, public_url: str) -> None:
     """An unsafe request by cookie must come from a page of ours. Raises Forbidden."""
-    sent = request.headers.get(CSRF_HEADER, "").encode("utf-8", "surrogatepass")
-    if not hmac.compare_digest(sent, csrf_of(secret).encode()):
+    if not same(request.headers.get(CSRF_HEADER, ""), csrf_of(secret)):
         raise Forbidden("Send the session's CSRF token (GET /auth/session) as X-CSRF-Token.")
     check_origin(request, public_url)
 

@@ -69,7 +69,7 @@ class Directory:
 
     async def caller(self, token: str) -> Caller | None:
         """Whose token this is, if it works. Its last use is kept to the minute."""
-        return await self._find("token", secret_hash(token), _BY_TOKEN, _by_token, _USED_TOKEN)
+        return await self._find("token", secret_hash(token), _OF_API, _by_token, _API_USED)
 
     async def session(self, secret: str) -> Caller | None:
         """Whose session this is, if it works. When it was last used is kept to the minute."""
@@ -118,6 +118,10 @@ class Directory:
         """It has changed: this process shows the new one from now on."""
         self._names.pop(id, None)
 
+    def forget_names(self) -> None:
+        """Somebody was erased: this process shows no remembered name from now on."""
+        self._names.clear()
+
     async def actor(self, kind: str, id: UUID | None) -> dict[str, Any]:
         """An actor as the API shows it."""
         names = await self.names({id}) if id else {}
@@ -164,13 +168,13 @@ SESSION_WORKS = f"""
     and s.created_at > now() - interval '{SESSION_AT_MOST}'"""
 """SQL: whether a session still counts."""
 
-_BY_TOKEN = """
+_OF_API = """
     select t.id, t.last_used_at is null or t.last_used_at < now() - interval '1 minute',
            p.organization_id, p.id, p.role, t.scopes
       from access.tokens t join access.people p on p.id = t.person_id
      where t.hash = %s and t.revoked_at is null and (t.expires_at is null or t.expires_at > now())
        and p.disabled_at is null"""
-_USED_TOKEN = """
+_API_USED = """
     with used as (
         update access.tokens set last_used_at = date_trunc('minute', now()) where id = %(id)s
                and (last_used_at is null or last_used_at < now() - interval '1 minute') returning person_id)

@@ -55,10 +55,8 @@ def _record(services: Services, caller: Caller, what: str) -> None:
         if cursor.execute(_SEEN, (caller.person_id, what, ONCE_IN_S)).fetchone() is None:
             raise _OnRecord
 
-    try:
+    with suppress(_OnRecord):
         services.executor.organizations.change(caller.home, lambda _: refuse(ask, caller.person_id, what), write)
-    except _OnRecord:
-        pass
 
 
 _SEEN = """

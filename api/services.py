@@ -9,6 +9,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from api.directory import Directory
 from api.live import Tail
+from api.oidc_provider import Provider
 from commands.append import Key
 from commands.batch import Outcome
 from commands.event_store import LedgerRecorder
@@ -42,6 +43,8 @@ class Services:
     public_url: str
     vault: Vault | None = None
     """None: there is no key, so nothing that needs one can be kept."""
+    oidc: Provider | None = None
+    """Signs people in; None: none is set up."""
     webhook: WhatsAppWebhook = field(default_factory=WhatsAppWebhook)
     written: int = 0
     """The last position that this process has answered: what its readers may expect to see."""

@@ -46,6 +46,7 @@ def config_of(
             phone_number_id=settings.whatsapp_phone_number_id,
         ),
         kafka=kafka_of(settings),
+        oidc=_oidc(settings),
         whatsapp=_cloud_api(settings),
     )
 
@@ -61,7 +62,16 @@ def _cloud_api(settings: Settings) -> CloudApiSettings | None:
         token=token,
         template=settings.whatsapp_template,
         template_language=settings.whatsapp_template_language,
+        code_template=settings.whatsapp_code_template,
     )
+
+
+def _oidc(settings: Settings) -> compose.Oidc | None:
+    """Who signs people in, where the settings name a provider and what it knows us by."""
+    secret = _shown(settings.oidc_client_secret)
+    if settings.oidc_issuer is None or settings.oidc_client_id is None or secret is None:
+        return None
+    return compose.Oidc(settings.oidc_issuer, settings.oidc_client_id, secret)
 
 
 def _shown(secret: SecretStr | None) -> str | None:

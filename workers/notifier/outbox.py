@@ -102,7 +102,8 @@ async def sent(connection: Connection, delivery: Delivery, wamid: str | None, wa
         "update notify.deliveries set wamid = coalesce(wamid, %(wamid)s),"
         " sent_at = coalesce(sent_at, clock_timestamp()),"
         " state = case when state in ('sending', 'unknown') then 'sent' else state end,"
-        " reason = case when state in ('sending', 'unknown') then null else reason end"
+        " reason = case when state in ('sending', 'unknown') then null else reason end,"
+        " content = case when kind = 'code' then '{}' else content end"  # it has served
         " where id = %(id)s and state in ('sending', 'unknown', 'sent', 'delivered', 'read')",
         {"id": delivery.id, "wamid": wamid},
         prepare=True,
@@ -216,8 +217,8 @@ _FAILED = f"""
            set state = 'failed', failed_at = clock_timestamp(), reason = %(reason)s, error_code = %(code)s,
                superseded = d.superseded or again.may,
                told = case when d.superseded or again.may then 'failed' else told end
-          from (select id, %(retry_s)s::float is not null and case kind
-                       when 'reply' then queued_at > clock_timestamp() - make_interval(secs => %(reply_for_s)s)
+          from (select id, %(retry_s)s::float is not null and case
+                       when kind <> 'alert' then queued_at > clock_timestamp() - make_interval(secs => %(reply_for_s)s)
                        else (select min(first.queued_at) from notify.deliveries first
                               where first.cause_position = d.cause_position and first.recipient_id = d.recipient_id
                                 and first.channel = d.channel)
