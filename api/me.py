@@ -45,8 +45,8 @@ async def get_me(services: S, caller: C) -> Answer:
 
 @router.patch("", responses=shows(Me))
 async def change_me(services: S, caller: C, body: MePatch) -> Answer:
-    """Change what is named, leave the rest. A new number gets a code on WhatsApp, and counts once that is confirmed
-    (`/me/whatsapp/confirm`, within 10 minutes)."""
+    """Change what is named, leave the rest. A new number gets a code on WhatsApp, and counts once that is
+    confirmed (`/me/whatsapp/confirm`, within 10 minutes)."""
     mine = caller._replace(organization_id=caller.home)
     given = body.model_dump(exclude_unset=True)
     new_number = "whatsapp" in given

@@ -2,9 +2,11 @@
 
 import time
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import httpx
-from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -39,24 +41,24 @@ class Provider:
     async def address(self, redirect_uri: str, secret: str) -> str:
         """Where the browser goes to sign in."""
         metadata, _ = await self._ask()
-        client = self._client(redirect_uri)
-        async with client:
-            url, _ = client.create_authorization_url(
+        return str(
+            prepare_grant_uri(
                 metadata["authorization_endpoint"],
+                self._client_id,
+                "code",
+                redirect_uri=redirect_uri,
+                scope="openid email profile",
                 state=cookies.derived(secret, "state"),
                 nonce=cookies.derived(secret, "nonce"),
-                code_verifier=cookies.derived(secret, "verifier"),
+                code_challenge=create_s256_code_challenge(cookies.derived(secret, "verifier")),
+                code_challenge_method="S256",
             )
-        return str(url)
+        )
 
     async def identity(self, redirect_uri: str, secret: str, code: str) -> Identity:
         """Who has come back with this code. Raises Forbidden, and what httpx, Authlib and joserfc do."""
         metadata, keys = await self._ask()
-        async with self._client(redirect_uri) as client:
-            token = await client.fetch_token(
-                metadata["token_endpoint"], code=code, code_verifier=cookies.derived(secret, "verifier")
-            )
-        written = token.get("id_token")
+        written = await self._exchange(metadata, redirect_uri, code, cookies.derived(secret, "verifier"))
         if not isinstance(written, str):
             raise Forbidden("The provider sent no ID token.")
         try:
@@ -75,15 +77,27 @@ class Provider:
         email = claims.get("email") if claims.get("email_verified") is True else None
         return Identity(self.issuer, str(claims["sub"]), email if isinstance(email, str) else None)
 
-    def _client(self, redirect_uri: str) -> Any:
-        return AsyncOAuth2Client(
-            self._client_id,
-            self._client_secret,
-            scope="openid email profile",
-            redirect_uri=redirect_uri,
-            code_challenge_method="S256",
-            timeout=10,
-        )
+    async def _exchange(self, metadata: dict[str, Any], redirect_uri: str, code: str, verifier: str) -> Any:
+        """The ID token for the code. Raises httpx.HTTPError, ValueError, Forbidden."""
+        sent = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier,
+        }
+        methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        basic: httpx.Auth | None = None
+        if "client_secret_basic" in methods:
+            basic = httpx.BasicAuth(quote(self._client_id, safe=""), quote(self._client_secret, safe=""))
+        else:
+            sent |= {"client_id": self._client_id, "client_secret": self._client_secret}
+        async with httpx.AsyncClient(timeout=10) as client:
+            answer = await client.post(
+                metadata["token_endpoint"], data=sent, auth=basic or httpx.USE_CLIENT_DEFAULT
+            )
+        if answer.status_code in (400, 401, 403):
+            raise Forbidden("The provider does not know this sign-in.")
+        return answer.raise_for_status().json().get("id_token")
 
     async def _ask(self, *, anew: bool = False) -> tuple[dict[str, Any], dict[str, Any]]:
         now = time.monotonic()
