@@ -15,7 +15,7 @@ from domain.organization_events import Role
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise ValueError("is no time zone such as Europe/Berlin") from None
     return name
 
