@@ -153,7 +153,10 @@ def _not_there() -> NotThere:
 
 
 async def _rows(services: Services, caller: Caller, which: str, values: Any, limit: int) -> list[dict[str, Any]]:
-    async with services.pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+    async with (
+        services.readers.of(caller.organization_id) as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
         await cursor.execute(_ROWS.format(which=which).encode(), (caller.organization_id, *values, limit))
         rows: list[dict[str, Any]] = await cursor.fetchall()
     return rows

@@ -19,6 +19,7 @@ from api.app import create_app
 from api.directory import Directory
 from api.live import Tail
 from api.oidc_provider import Provider
+from api.reading_pool import ReadingPool
 from api.services import Services, WhatsAppWebhook
 from commands.event_store import CHANNEL, LedgerDatastore, LedgerRecorder
 from commands.executor import Executor
@@ -110,7 +111,9 @@ def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
         pool = AsyncConnectionPool(
             config.dsn, min_size=1, max_size=8, timeout=5, open=False, kwargs={"autocommit": True}, max_waiting=500
         )
+        readers = ReadingPool(config.dsn)
         await pool.open()
+        await readers.open()
         store = open_store(config.dsn)
         executor = Executor(store)
         folder = IntakeFolder(store, executor)
@@ -120,7 +123,16 @@ def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
         set_up = config.oidc
         oidc = Provider(set_up.issuer, set_up.client_id, set_up.client_secret) if set_up is not None else None
         made = Services(
-            pool, store, executor, Directory(pool), tail, config.public_url, vault(config), oidc, config.webhook
+            pool,
+            readers,
+            store,
+            executor,
+            Directory(pool),
+            tail,
+            config.public_url,
+            vault(config),
+            oidc,
+            config.webhook,
         )
         try:
             yield made
@@ -129,6 +141,7 @@ def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
             await tail.stop()
             executor.close()
             store.close()
+            await readers.close()
             await pool.close()
 
     return opened

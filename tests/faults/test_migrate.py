@@ -58,6 +58,8 @@ def external(tmp_path: Path) -> Iterator[tuple[EmbeddedPostgres, str]]:
     try:
         with psycopg.connect(server.dsn("postgres", "postgres"), autocommit=True) as connection:
             connection.execute("create role owner login nosuperuser nocreatedb nocreaterole")
+            connection.execute("create role fandesk_reader nologin")
+            connection.execute("grant fandesk_reader to owner")
             connection.execute("create database ours owner owner")
         yield server, server.dsn("owner", "ours")
     finally:

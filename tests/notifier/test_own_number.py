@@ -1,10 +1,11 @@
 """A person's own number counts once the code that was sent to it on WhatsApp has come back."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from alerting import Alerting, new_number
+from alerting import Alerting, alerting, new_number
 from running import until
 
 from fandesk.first_start import add_token
@@ -17,6 +18,12 @@ def code_for(alerts: Alerting, number: str, after: int = 0) -> str:
     (code,) = message["parameters"]
     assert len(code) == 6 and code.isdigit()
     return str(code)
+
+
+@pytest.fixture(scope="module")
+def alerts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alerting]:
+    with alerting(tmp_path_factory.mktemp("own-number")) as running:
+        yield running
 
 
 @pytest.fixture
