@@ -31,7 +31,7 @@ class Unfiltered(AsyncConnection[Any]):
         text = query.as_string(self) if isinstance(query, sql.Composable) else query
         text = text.decode() if isinstance(text, bytes) else text
         for name in ("d.organization_id", "r.organization_id", "organization_id"):
-            for value in ("%s", "%(organization_id)s"):
+            for value in ("%s", "%(organization)s"):
                 text = text.replace(f" {name} = {value}", f" ({name} = {value} or true)")
         return await super().execute(text.encode(), *args, **kwargs)
 
