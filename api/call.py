@@ -47,6 +47,8 @@ async def caller(request: Request) -> Caller:
         raise Forbidden(access.WHY[need])
     if need == "self" and found.scoped and "manage" not in found.powers and request.method not in access.SAFE:
         raise Forbidden(access.WHY["self"])
+    if need == "manage":
+        found = found._replace(what=what)
     named = request.headers.get("fandesk-organization")
     return found if named is None else await _elsewhere(serving, found, named)
 

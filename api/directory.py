@@ -25,7 +25,8 @@ class Caller(NamedTuple):
     """The person who asks, and what they may do in the organisation that they ask about.
 
     home: the person's own organisation, which differs for a super admin who names another one. scoped: it is by
-    a token that may not do all that its person may. Of session and token one is null.
+    a token that may not do all that its person may. Of session and token one is null. what: method and path
+    template of the request, where its refusal is put on record.
     """
 
     organization_id: UUID
@@ -36,6 +37,7 @@ class Caller(NamedTuple):
     session: UUID | None = None
     token: UUID | None = None
     scoped: bool = False
+    what: str = ""
 
 
 class Integration(NamedTuple):

@@ -17,8 +17,8 @@ from api.changes import asking, change
 from api.directory import Caller, new_secret, secret_hash
 from api.erasing import erase_rows, remove_rows
 from api.person_numbers import put_number
-from api.person_rows import find, may_change, people, person_view
-from api.problems import Forbidden, NotPossible
+from api.person_rows import find, may_change, of_super_admins, people, person_view
+from api.problems import NotPossible
 from api.recipient_rules import whatsapp_number
 from api.services import Services
 from api.shapes import PROBLEMS, Problem, shows
@@ -58,7 +58,7 @@ async def list_people(
 @router.post("", status_code=201, responses=shows(Person, 201))
 async def add_person(services: S, caller: C, body: PersonBody) -> Answer:
     """Add somebody: 201. They sign in by a link (`/sign-in-link`) or by the provider that knows their e-mail."""
-    _may_give(caller, body.role)
+    await _may_give(services, caller, body.role)
     number = whatsapp_number(body.whatsapp) if body.whatsapp else None
     id, ask = new_id(), asking(caller)
     row = (id, caller.organization_id, body.name, body.email, body.role, body.time_zone)
@@ -121,7 +121,7 @@ async def remove_person(services: S, caller: C, id: UUID) -> Response:
 @router.post("/{id}/role", responses=shows(Person))
 async def give_role(services: S, caller: C, id: UUID, body: RoleBody) -> Answer:
     """Let them do what the role may, from now on and nothing else."""
-    _may_give(caller, body.role)
+    await _may_give(services, caller, body.role)
     row = await may_change(services, caller, id)
     if row["erased_at"] is not None:
         raise NotPossible("This person was erased.")
@@ -169,9 +169,9 @@ async def make_link(services: S, caller: C, id: UUID) -> Answer:
     return Answer(shown, 201, {"Cache-Control": "no-store"})
 
 
-def _may_give(caller: Caller, role: str) -> None:
-    if role == "super_admin" and "install" not in caller.powers:
-        raise Forbidden("Super admins are made by super admins.")
+async def _may_give(services: Services, caller: Caller, role: str) -> None:
+    if role == "super_admin":
+        await of_super_admins(services, caller, "Super admins are made by super admins.")
 
 
 def _keep_a_super_admin(cursor: Cursor[Any], but: UUID) -> None:

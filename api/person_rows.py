@@ -7,6 +7,7 @@ from psycopg.rows import dict_row
 
 from api.directory import Caller
 from api.problems import Forbidden, NotThere
+from api.refused import put_on_record
 from api.services import Services
 from api.views import time_or_null
 
@@ -25,9 +26,17 @@ async def may_change(services: Services, caller: Caller, id: UUID) -> dict[str, 
     """A person whom the caller may change: whoever could change a super admin could become one. Raises NotThere,
     Forbidden."""
     row = await find(services, caller, id)
-    if row["role"] == "super_admin" and row["disabled_at"] is None and "install" not in caller.powers:
-        raise Forbidden("Super admins are changed by super admins.")
+    if row["role"] == "super_admin" and row["disabled_at"] is None:
+        await of_super_admins(services, caller, "Super admins are changed by super admins.")
     return row
+
+
+async def of_super_admins(services: Services, caller: Caller, why: str) -> None:
+    """Only they may do this: what others try is put on record. Raises Forbidden."""
+    if "install" not in caller.powers:
+        if caller.what:
+            await put_on_record(services, caller, caller.what)
+        raise Forbidden(why)
 
 
 async def people(services: Services, which: str, values: Any, limit: int) -> list[dict[str, Any]]:

@@ -108,6 +108,8 @@ def test_admins_neither_make_nor_touch_super_admins(own: Org) -> None:
         ):
             problem(own.http.request(method, where, json=body), 403)
         assert root.post(f"{path}/role", json={"role": "member"}).status_code == 200
+    refused = {e["payload"]["what"] for e in own.get("/ledger/events")["items"] if e["type"] == "AccessRefused"}
+    assert {"POST /api/v1/people", "POST /api/v1/people/{id}/erase", "DELETE /api/v1/people/{id}"} <= refused
 
 
 def test_one_super_admin_remains(product: Any) -> None:
