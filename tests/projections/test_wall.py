@@ -8,12 +8,13 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from given import triggered
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, AsyncCursor, sql
 
 from api.reading_pool import ReadingPool
 from api.recipients import _ROWS
 from commands.append import Append, NewEvent
 from commands.event_store import LedgerDatastore, LedgerRecorder
+from fandesk.migrate import MigrationError, migrate, migrations
 from projections import deliveries, figures, incidents, ledger, timeline
 from projections.facts import Facts
 from projections.incidents import Incidents
@@ -24,8 +25,8 @@ from projections.timeline import Timeline
 MODELS = (Incidents(), Timeline(), Facts())
 
 
-class Unfiltered(AsyncConnection[Any]):
-    """A connection that leaves out every condition on the organisation."""
+class Unfiltered(AsyncCursor[Any]):
+    """A cursor that leaves out every condition on the organisation."""
 
     async def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
         text = query.as_string(self) if isinstance(query, sql.Composable) else query
@@ -34,6 +35,10 @@ class Unfiltered(AsyncConnection[Any]):
             for value in ("%s", "%(organization)s"):
                 text = text.replace(f" {name} = {value}", f" ({name} = {value} or true)")
         return await super().execute(text.encode(), *args, **kwargs)
+
+
+async def _connected(dsn: str) -> AsyncConnection[Any]:
+    return await AsyncConnection.connect(dsn, autocommit=True, cursor_factory=Unfiltered)
 
 
 async def _search(at: Any, org: UUID, _: UUID) -> list[UUID]:
@@ -132,7 +137,7 @@ def test_nothing_leaks_without_our_own_filters(
         store.close()
 
     async def counted(walled: bool) -> int:
-        async with await Unfiltered.connect(database.dsn, autocommit=True) as connection:
+        async with await _connected(database.dsn) as connection:
             if walled:
                 await connection.execute("set role fandesk_reader")
                 await connection.execute("select set_config('fandesk.organization', %s, false)", (str(mine),))
@@ -181,3 +186,18 @@ def test_every_table_of_a_read_model_has_its_wall(database: Any, two: tuple[UUID
             " and not rowsecurity and schemaname not in ('pg_catalog', 'information_schema')"
         ).fetchall()
     assert (open_ones, readable) == ([], [])
+
+
+def test_where_the_role_may_not_be_had_it_says_what_to_run(postgres: Any, database: Any) -> None:
+    name = f"poor_{uuid4().hex}"
+    with psycopg.connect(postgres.dsn("postgres", "postgres"), autocommit=True) as connection:
+        connection.execute(f"create role {name} login nosuperuser nocreaterole".encode())
+        connection.execute(f"create database {name} owner {name} template template0".encode())
+        dsn = postgres.dsn(name, name)
+        with pytest.raises(MigrationError, match=f'create role fandesk_reader nologin;\n  grant .* to "{name}";'):
+            migrate(dsn)
+        connection.execute(f"grant fandesk_reader to {name}".encode())
+        assert migrate(dsn) == [step.name for step in migrations()]
+        assert migrate(dsn) == []
+        connection.execute(f"drop database {name} with (force)".encode())
+        connection.execute(f"drop role {name}".encode())
