@@ -13,17 +13,18 @@ from fastapi import APIRouter, Depends
 from psycopg.rows import dict_row
 from starlette.responses import Response
 
-from api import schemas
+from api import access, schemas
 from api import setting_shapes as shapes
-from api.call import SEES_INCIDENTS, services
+from api.call import services
 from api.directory import new_secret, secret_hash
 from api.problems import Forbidden, NotThere
 from api.schedules import find
 from api.services import Services
-from api.settings import REMOVED, Look, LookNow, Named, may_change, people_of
+from api.settings import REMOVED, Look, LookNow, Named, people_of
 from api.shapes import PROBLEMS, shows
 from api.views import Answer
 from commands.ids import new_id
+from domain.access import SEES_INCIDENTS
 from domain.errors import InvalidField
 from domain.icalendar import calendar, feed_span
 from domain.oncall import Schedule
@@ -51,6 +52,8 @@ async def get_calendar(look: Look, name: Named) -> Calendar:
 @router.post(FEEDS, status_code=201, responses=shows(shapes.NewFeed, 201))
 async def post_feed(look: LookNow, body: shapes.FeedBody) -> Answer:
     """An address to subscribe to: 201. It is shown once, and whoever has it can read the calendar."""
+    if "read" not in look.caller.powers:
+        raise Forbidden(access.WHY["read"])
     if (body.schedule is None) == (body.person is None):
         raise InvalidField("schedule", "Exactly one of schedule and person is needed.")
     organization, me = await look.organization(), look.caller
@@ -70,7 +73,7 @@ async def post_feed(look: LookNow, body: shapes.FeedBody) -> Answer:
 async def list_feeds(look: LookNow) -> Answer:
     """One's own feeds; for admins, all of the organisation."""
     found = await _rows(look.services, f"{_FEEDS} order by created_at, id", (look.caller.organization_id,))
-    mine = [row for row in found if row["owner_id"] == look.caller.person_id or _is_admin(look)]
+    mine = [row for row in found if row["owner_id"] == look.caller.person_id or "manage" in look.caller.powers]
     return Answer({"items": [_view(row) for row in mine]})
 
 
@@ -78,7 +81,7 @@ async def list_feeds(look: LookNow) -> Answer:
 async def delete_feed(look: LookNow, id: UUID) -> Response:
     """Revoke one: its address answers 404 from now on. One's own, or as an admin anybody's."""
     found = await _rows(look.services, f"{_FEEDS} and id = %s", (look.caller.organization_id, id))
-    if not found or not (found[0]["owner_id"] == look.caller.person_id or _is_admin(look)):
+    if not found or not (found[0]["owner_id"] == look.caller.person_id or "manage" in look.caller.powers):
         raise NotThere("There is no such feed.")
     await _rows(look.services, _REVOKE, (look.caller.organization_id, id))
     return Response(status_code=204)
@@ -95,14 +98,6 @@ async def get_feed(services: Annotated[Services, Depends(services)], key: schema
     if feed["schedule"] is None:
         return await _calendar(services, organization, None, feed["person_id"])
     return await _calendar(services, organization, find(organization, feed["schedule"]), None)
-
-
-def _is_admin(look: LookNow) -> bool:
-    try:
-        may_change(look.caller)
-    except Forbidden:
-        return False
-    return True
 
 
 async def _calendar(
@@ -155,5 +150,6 @@ _FEEDS = """
 _REVOKE = "update access.feeds set revoked_at = now() where organization_id = %s and id = %s"
 _BY_KEY = """
     select f.organization_id, f.schedule, f.person_id, p.role
-      from access.feeds f join access.people p on p.id = f.owner_id and p.organization_id = f.organization_id
+      from access.feeds f join access.people p on p.id = f.owner_id
+       and (p.organization_id = f.organization_id or p.role = 'super_admin') and p.disabled_at is null
      where f.key_hash = %s and f.revoked_at is null"""

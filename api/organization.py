@@ -1,70 +1,106 @@
-"""What happened to the organisation itself, and its response targets."""
+"""The organisation: its name and what it promises; and, for super admins, all organisations."""
 
+import asyncio
+from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic_core import from_json
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, Query
 
-from api import setting_shapes as shapes
-from api.reads import Limit
-from api.settings import REMOVED, STALE, Changing, Look, LookNow, may_change
+from api.access_shapes import (
+    Organization,
+    OrganizationBody,
+    OrganizationItem,
+    OrganizationPage,
+    OrganizationPatch,
+)
+from api.call import caller, services
+from api.changes import asking, change
+from api.directory import Caller
+from api.services import Services
 from api.shapes import PROBLEMS, shows
-from api.views import Answer, from_cursor, to_cursor
-from domain import organization_decisions as decisions
-from domain.organization_events import Targets
-from domain.words import rfc3339
-from projections import ledger
+from api.views import Answer, from_cursor, time_or_null, to_cursor
+from commands.ids import new_id
+from domain.organization import Organization as State
+from domain.organization_events import OrganizationEvent, ResponseTargetsSet, Targets
+from domain.words import RESPONSE_TARGETS_S
 
-router = APIRouter(prefix="/api/v1/organization", tags=["organization"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["organisation"], responses=PROBLEMS)
+
+S = Annotated[Services, Depends(services)]
+C = Annotated[Caller, Depends(caller)]
 
 
-@router.get("/events", responses=shows(shapes.OrganizationEntries))
-async def get_organization_events(
-    look: LookNow, cursor: Annotated[str | None, Query(max_length=1000)] = None, limit: Limit = 50
+@router.get("/organization", responses=shows(Organization))
+async def get_organization(services: S, caller: C) -> Answer:
+    """The organisation that one asks about."""
+    return await _shown(services, caller)
+
+
+@router.patch("/organization", responses=shows(Organization))
+async def change_organization(services: S, caller: C, body: OrganizationPatch) -> Answer:
+    """Change its name, or within how many seconds incidents have to be acknowledged: that holds for incidents from
+    now on."""
+    if "name" in body.model_fields_set:
+        async with services.pool.connection() as connection:
+            query = "update access.organizations set name = %s where id = %s"
+            await connection.execute(query, (body.name, caller.organization_id))
+    if "response_targets" in body.model_fields_set:
+        targets = Targets(**body.response_targets.model_dump()) if body.response_targets else None
+        wanted = targets.by_severity() if targets else RESPONSE_TARGETS_S
+        ask = asking(caller)
+
+        def decide(now: State) -> tuple[OrganizationEvent, ...]:
+            if dict(now.targets) == dict(wanted):
+                return ()
+            return (ResponseTargetsSet.model_validate({**ask.meta(), "targets": targets}),)
+
+        await change(services, caller, decide)
+    return await _shown(services, caller)
+
+
+@router.get("/organizations", responses=shows(OrganizationPage))
+async def list_organizations(
+    services: S,
+    caller: C,
+    cursor: Annotated[str | None, Query(max_length=1000)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Answer:
-    """Its entries in the ledger as they were written, the first one first: who was given which role, what became
-    of teams, rules, schedules and policies. For admins."""
-    may_change(look.caller)
-    organization, id = await look.organization(), look.caller.organization_id
-    after = (from_cursor("organization", cursor, (int,)) or [0])[0]
-    async with look.services.pool.connection() as connection:
-        found = await ledger.after(connection, id, after, incident_id=id, limit=limit + 1)
-    page = found[:limit]
-    place = to_cursor("organization", [page[-1].position]) if len(found) > limit else None
-    return look.answer(organization, {"items": [_entry(entry) for entry in page], "next_cursor": place})
+    """All organisations, in the order in which they were made."""
+    after = from_cursor("organizations", cursor, (datetime, UUID))
+    where = "where (created_at, id) > (%s, %s)" if after else ""
+    query = f"select id, name, created_at from access.organizations {where} order by created_at, id limit %s"
+    async with services.pool.connection() as connection:
+        rows = await (await connection.execute(query.encode(), (*(after or ()), limit + 1))).fetchall()
+    page = rows[:limit]
+    items = [{"id": id, "name": name, "created_at": time_or_null(at)} for id, name, at in page]
+    place = [page[-1][2], page[-1][0]] if len(rows) > limit else None
+    return Answer({"items": items, "next_cursor": to_cursor("organizations", place)})
 
 
-@router.get("/response-targets", responses=shows(shapes.TargetsBody))
-async def get_targets(look: Look) -> Answer:
-    """Seconds within which incidents have to be acknowledged, by severity; with `at` as they stood then."""
-    organization = await look.organization()
-    return look.answer(organization, dict(organization.targets))
+@router.post("/organizations", status_code=201, responses=shows(OrganizationItem, 201))
+async def make_organization(services: S, caller: C, body: OrganizationBody) -> Answer:
+    """Make an organisation: 201. Name it by the header Fandesk-Organization to add its people."""
+    id = new_id()
+    async with services.pool.connection() as connection:
+        query = "insert into access.organizations (id, name) values (%s, %s) returning created_at"
+        row = await (await connection.execute(query, (id, body.name))).fetchone()
+    assert row is not None
+    services.directory.forget()
+    shown: dict[str, Any] = {"id": id, "name": body.name, "created_at": time_or_null(row[0])}
+    return Answer(shown, 201, {"Location": "/api/v1/organization"})
 
 
-@router.put("/response-targets", responses={**shows(shapes.TargetsBody), **STALE})
-async def put_targets(change: Changing, body: shapes.TargetsBody) -> Answer:
-    """Set them; incidents that are open keep theirs."""
-    targets = Targets(**body.model_dump())
-    organization, headers = await change.run(
-        lambda now, request: decisions.set_response_targets(now, request, targets)
-    )
-    return Answer(dict(organization.targets), headers=headers)
-
-
-@router.delete("/response-targets", status_code=204, response_class=Response, responses={**REMOVED, **STALE})
-async def delete_targets(change: Changing) -> Response:
-    """Go back to the usual ones."""
-    return await change.remove(lambda now, request: decisions.set_response_targets(now, request, None))
-
-
-def _entry(entry: ledger.Entry) -> dict[str, Any]:
-    type, _, schema = entry.topic.partition("/")
-    return {
-        "position": entry.position,
-        "version": entry.version,
-        "type": type,
-        "schema_version": int(schema),
-        "recorded_at": rfc3339(entry.recorded_at),
-        "payload": from_json(bytes(entry.state)),
+async def _shown(services: Services, caller: Caller) -> Answer:
+    async with services.pool.connection() as connection:
+        query = "select name, created_at from access.organizations where id = %s"
+        row = await (await connection.execute(query, (caller.organization_id,))).fetchone()
+    assert row is not None
+    state = await asyncio.to_thread(services.executor.organizations.get, caller.organization_id)
+    shown = {
+        "id": caller.organization_id,
+        "name": row[0],
+        "created_at": time_or_null(row[1]),
+        "response_targets": dict(state.targets),
     }
+    return Answer(shown)

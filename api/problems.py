@@ -46,6 +46,18 @@ class NumberTaken(errors.Refusal):
     """Another recipient of this organisation has this WhatsApp number."""
 
 
+class NotPossible(errors.Refusal):
+    """As things stand, this cannot be done."""
+
+
+class TooManyAttempts(errors.Refusal):
+    """Too many attempts in too short a time. Again after `retry_after_s` seconds."""
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class Malformed(errors.Refusal):
     """The body is not what it should be, and cannot be read."""
 
@@ -59,6 +71,8 @@ STATUS |= {
     Forbidden: (403, "Not allowed"),
     NotThere: (404, "Not found"),
     NumberTaken: (409, "The number is another recipient's"),
+    NotPossible: (409, "Not possible as it stands"),
+    TooManyAttempts: (429, "Too many attempts"),
     Malformed: (400, "Malformed body"),
     TooLarge: (413, "Too large"),
 }
@@ -116,7 +130,7 @@ def install(app: FastAPI) -> None:
                 more = {"errors": [{"field": "body", "detail": refusal.detail}]}
             case NumberTaken():
                 more = {"errors": [{"field": "whatsapp", "detail": refusal.detail}]}
-            case errors.Overloaded():
+            case errors.Overloaded() | TooManyAttempts():
                 headers["Retry-After"] = str(refusal.retry_after_s)
             case Unauthorized():
                 headers["WWW-Authenticate"] = "Bearer"

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api import setting_shapes as shapes
 from api.bodies import nothing_else
 from api.problems import NotThere
-from api.settings import REMOVED, STALE, Change, Changing, ChangingOwn, Look, people_of
+from api.settings import REMOVED, STALE, Change, Changing, ChangingOwn, Look, LookOwn, people_of
 from api.shapes import PROBLEMS, shows
 from api.views import Answer
 from domain import organization_decisions as decisions
@@ -23,7 +23,7 @@ SHOWS: dict[int | str, dict[str, Any]] = {**shows(shapes.Quiet), **STALE}
 
 
 @router.get("/me/quiet-hours", responses=shows(shapes.Quiet))
-async def get_my_quiet_hours(look: Look) -> Answer:
+async def get_my_quiet_hours(look: LookOwn) -> Answer:
     """One's own; null: at any hour."""
     organization = await look.organization()
     return look.answer(organization, _view(organization, look.caller.person_id))

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from api import schemas, shapes
 from api.call import caller, services
 from api.directory import Caller
-from api.problems import Forbidden, NotThere, NumberTaken
+from api.problems import NotThere, NumberTaken
 from api.recipient_rules import fallback_scheme, whatsapp_number
 from api.services import Services
 from api.shapes import PROBLEMS, TAKEN, RecipientPage, shows
@@ -24,21 +24,11 @@ from domain.errors import InvalidField
 router = APIRouter(prefix="/api/v1/notifications/recipients", tags=["recipients"], responses=PROBLEMS)
 
 S = Annotated[Services, Depends(services)]
-Reader = Annotated[Caller, Depends(caller)]
-
-
-async def _admin(caller: Reader) -> Caller:
-    """Who asks, and may change who is alerted. Raises Forbidden."""
-    if caller.role not in ("super_admin", "org_admin"):
-        raise Forbidden("Who is alerted is decided by admins.")
-    return caller
-
-
-Admin = Annotated[Caller, Depends(_admin)]
+C = Annotated[Caller, Depends(caller)]
 
 
 @router.post("", status_code=201, responses={**shows(shapes.Recipient, 201), **TAKEN})
-async def create_recipient(services: S, caller: Admin, body: schemas.RecipientBody) -> Answer:
+async def create_recipient(services: S, caller: C, body: schemas.RecipientBody) -> Answer:
     """Add somebody to alert: 201. `severities`: of which they hear; `opt_in`: they agree to be written to;
     `fallback`: an apprise URL that is tried where WhatsApp fails. It is kept encrypted, and only its scheme is
     shown."""
@@ -58,7 +48,7 @@ async def create_recipient(services: S, caller: Admin, body: schemas.RecipientBo
 @router.get("", responses=shows(RecipientPage))
 async def list_recipients(
     services: S,
-    caller: Reader,
+    caller: C,
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Answer:
@@ -73,13 +63,13 @@ async def list_recipients(
 
 
 @router.get("/{id}", responses=shows(shapes.Recipient))
-async def get_recipient(services: S, caller: Reader, id: UUID) -> Answer:
+async def get_recipient(services: S, caller: C, id: UUID) -> Answer:
     """One of them, with what became of the last alert to them."""
     return Answer(await _find(services, caller, id))
 
 
 @router.patch("/{id}", responses={**shows(shapes.Recipient), **TAKEN})
-async def change_recipient(services: S, caller: Admin, id: UUID, body: schemas.RecipientPatch) -> Answer:
+async def change_recipient(services: S, caller: C, id: UUID, body: schemas.RecipientPatch) -> Answer:
     """Change what is named, leave the rest."""
     await _find(services, caller, id)
     changes = await _columns(services, caller, body.model_dump(exclude_unset=True))
@@ -100,8 +90,9 @@ async def change_recipient(services: S, caller: Admin, id: UUID, body: schemas.R
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses={204: {"description": "Removed"}})
-async def remove_recipient(services: S, caller: Admin, id: UUID) -> Response:
-    """Alert them no more. Their name stays on the timelines on which it is; how to reach them is forgotten."""
+async def remove_recipient(services: S, caller: C, id: UUID) -> Response:
+    """Alert them no more. Their name stays on the timelines on which it is; how to reach them is
+    forgotten."""
     query = """
         update notify.recipients set removed_at = now(), fallback = null, fallback_kind = null, whatsapp = null,
                wa_id = null
@@ -164,7 +155,10 @@ def _not_there() -> NotThere:
 
 
 async def _rows(services: Services, caller: Caller, which: str, values: Any, limit: int) -> list[dict[str, Any]]:
-    async with services.pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+    async with (
+        services.readers.of(caller.organization_id) as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
         await cursor.execute(_ROWS.format(which=which).encode(), (caller.organization_id, *values, limit))
         rows: list[dict[str, Any]] = await cursor.fetchall()
     return rows

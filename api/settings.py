@@ -1,4 +1,4 @@
-"""One request about an organisation's settings: who may, how it is changed, and as of when it is read."""
+"""One request about an organisation's settings: how it is changed, and as of when it is read."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -13,7 +13,6 @@ from api import schemas
 from api.call import Call, call, caller, services
 from api.directory import Caller
 from api.moments import Moment, moment
-from api.problems import Forbidden
 from api.services import Services
 from api.shapes import Problem
 from api.views import Answer
@@ -33,12 +32,6 @@ STALE: dict[int | str, dict[str, Any]] = {
 USED: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "In use, and by what"}}
 
 
-def may_change(caller: Caller) -> None:
-    """Raises Forbidden where who asks may read the settings, but not change them."""
-    if caller.role not in ("super_admin", "org_admin"):
-        raise Forbidden("Settings are changed by admins.")
-
-
 class Person(NamedTuple):
     """Somebody of the organisation."""
 
@@ -47,8 +40,8 @@ class Person(NamedTuple):
 
 
 async def people_of(services: Services, organization_id: UUID) -> dict[UUID, Person]:
-    """Everybody of the organisation, as it is now."""
-    query = "select id, name, role from access.people where organization_id = %s"
+    """Everybody of the organisation who has access, as it is now."""
+    query = "select id, name, role from access.people where organization_id = %s and disabled_at is null"
     async with services.pool.connection() as connection:
         rows = await (await connection.execute(query, (organization_id,))).fetchall()
     return {id: Person(name, role) for id, name, role in rows}
@@ -95,6 +88,15 @@ async def looking_now(
     return Looking(services, caller, None)
 
 
+async def looking_own(
+    services: Annotated[Services, Depends(services)],
+    caller: Annotated[Caller, Depends(caller)],
+    at: Moment | None = None,
+) -> Looking:
+    """What is the caller's own is in their own organisation, whichever they name."""
+    return Looking(services, caller._replace(organization_id=caller.home), moment("at", at))
+
+
 class Change:
     """A request to change settings. The answer's headers: the new version, the position of what was written."""
 
@@ -136,13 +138,13 @@ class Change:
 
 
 async def changing(call: Annotated[Call, Depends(call)]) -> Change:
-    """A request of somebody who may change settings. Raises Forbidden."""
-    may_change(call.caller)
+    """A request to change the organisation's settings."""
     return Change(call)
 
 
 async def changing_own(call: Annotated[Call, Depends(call)]) -> Change:
-    """A request of somebody who may change what is theirs."""
+    """A request to change what is the caller's own: that is in their own organisation, whichever they name."""
+    call.caller = call.caller._replace(organization_id=call.caller.home)
     return Change(call)
 
 
@@ -151,6 +153,7 @@ def headers(organization: Organization, position: int) -> dict[str, str]:
 
 
 Look = Annotated[Looking, Depends(looking)]
+LookOwn = Annotated[Looking, Depends(looking_own)]
 LookNow = Annotated[Looking, Depends(looking_now)]
 Changing = Annotated[Change, Depends(changing)]
 ChangingOwn = Annotated[Change, Depends(changing_own)]

@@ -39,7 +39,7 @@ async def incident_stream(
 ) -> StreamingResponse:
     """The same for one incident."""
     incident_id: UUID = await services.incident_id(caller.organization_id, id)
-    async with services.pool.connection() as connection:
+    async with services.readers.of(caller.organization_id) as connection:
         if not await ledger.after(connection, caller.organization_id, 0, incident_id=incident_id, limit=1):
             raise IncidentNotFound("There is no such incident.")
     return _sse(services.tail.stream(caller.organization_id, incident_id, _last(last_event_id, after)))

@@ -9,11 +9,11 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from api import why_shapes as shapes
-from api.call import SEES_INCIDENTS
 from api.settings import Look
 from api.shapes import PROBLEMS, shows
 from api.views import Answer
 from domain import events as e
+from domain.access import SEES_INCIDENTS
 from domain.errors import IncidentNotFound
 from domain.escalating import policy_for, schedule_for
 from domain.incident import Incident, fold

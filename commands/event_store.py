@@ -156,6 +156,11 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 write(cursor)
             return result
 
+    def transact(self, work: Callable[[Cursor[Any]], None]) -> None:
+        """Do something that is no part of the ledger in one transaction. Raises LostConnection."""
+        with self._cursor() as cursor, cursor.connection.transaction():
+            work(cursor)
+
     def load(self, stream_ids: Sequence[UUID], keys: Sequence[Key] = ()) -> "Loaded":
         """The streams named, those that hold the keys named, and who holds the keys; in one round trip."""
         if not stream_ids and not keys:

@@ -66,6 +66,7 @@ REFUSALS = (
 )
 """What is told by its own words."""
 
+FIRST_LINK = "To sign in the first time, within 24 hours and only once"
 FIRST_TOKEN = "The first super admin's API token, shown only now"  # noqa: S105 - words, no token
 SET_TOKEN = "the one in FANDESK_ADMIN_TOKEN"  # noqa: S105
 
@@ -135,6 +136,7 @@ def up(
 
     def show_token() -> None:
         for first in made:
+            say(f"{FIRST_LINK}: {config.public_url}/auth/link/{first.link}")
             say(f"{FIRST_TOKEN}: {first.token if settings.admin_token is None else SET_TOKEN}")
         made.clear()
 
@@ -169,7 +171,8 @@ def migrate_command(data: Data = None, as_json: Json = False) -> None:
     words = f"{len(done)} migrations run." if done else "The schema is up to date."
     if first is not None:
         result["token"] = first.token if settings.admin_token is None else None
-        words += f"\n{FIRST_TOKEN}: {result['token'] or SET_TOKEN}"
+        result["link"] = f"{config.public_url}/auth/link/{first.link}"
+        words += f"\n{FIRST_LINK}: {result['link']}\n{FIRST_TOKEN}: {result['token'] or SET_TOKEN}"
     _tell(result, as_json, words)
 
 

@@ -18,6 +18,8 @@ from psycopg_pool import AsyncConnectionPool
 from api.app import create_app
 from api.directory import Directory
 from api.live import Tail
+from api.oidc_provider import Provider
+from api.reading_pool import ReadingPool
 from api.services import Services, WhatsAppWebhook
 from commands.event_store import CHANNEL, LedgerDatastore, LedgerRecorder
 from commands.executor import Executor
@@ -47,6 +49,15 @@ VERSION = version("fandesk")
 
 
 @dataclass(frozen=True)
+class Oidc:
+    """An OpenID Connect provider, and what it knows this installation by."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Config:
     """What the roles need to know. dsn: the program's own rights; owner_dsn: those that may change the schema.
 
@@ -65,6 +76,7 @@ class Config:
     webhook: WhatsAppWebhook = field(default_factory=WhatsAppWebhook)
     whatsapp: CloudApiSettings | None = None
     kafka: Kafka | None = None
+    oidc: Oidc | None = None
 
 
 def tune() -> None:
@@ -102,15 +114,28 @@ def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
         pool = AsyncConnectionPool(
             config.dsn, min_size=1, max_size=8, timeout=5, open=False, kwargs={"autocommit": True}, max_waiting=500
         )
+        readers = ReadingPool(config.dsn)
         await pool.open()
+        await readers.open()
         store = open_store(config.dsn)
         executor = Executor(store)
         folder = IntakeFolder(store, executor)
         tail = Tail(config.dsn, pool)
         await tail.start()
         folder.start()
+        set_up = config.oidc
+        oidc = Provider(set_up.issuer, set_up.client_id, set_up.client_secret) if set_up is not None else None
         made = Services(
-            pool, store, executor, Directory(pool), tail, config.public_url, vault(config), config.webhook
+            pool,
+            readers,
+            store,
+            executor,
+            Directory(pool),
+            tail,
+            config.public_url,
+            vault(config),
+            oidc,
+            config.webhook,
         )
         try:
             yield made
@@ -119,6 +144,7 @@ def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
             await tail.stop()
             executor.close()
             store.close()
+            await readers.close()
             await pool.close()
 
     return opened

@@ -65,6 +65,16 @@ class Settings(BaseSettings):
 
     whatsapp_template_language: str = "en_US"
 
+    whatsapp_code_template: str = "sign_in_code"
+    """The approved template that brings the code which confirms a person's own number."""
+
+    oidc_issuer: str | None = None
+    """The address of an OpenID Connect provider that signs people in. Unset: there is none."""
+
+    oidc_client_id: str | None = None
+
+    oidc_client_secret: SecretStr | None = None
+
     @field_validator("secret_key")
     @classmethod
     def _is_a_key(cls, key: SecretStr | None) -> SecretStr | None:
