@@ -6,6 +6,13 @@ from uuid import UUID
 from psycopg import Cursor
 
 from api.person_rows import ERASED
+from api.problems import NotPossible
+
+
+def keep_a_super_admin(cursor: Cursor[Any], but: UUID) -> None:
+    """Raises NotPossible where nobody would be left who can do everything."""
+    if cursor.execute(_LAST, {"id": but}).fetchone() is not None:
+        raise NotPossible("This is the last super admin: make another one first.")
 
 
 def remove_rows(cursor: Cursor[Any], person: UUID) -> None:
@@ -40,6 +47,9 @@ _ENDED = (
     "update notify.recipients set removed_at = coalesce(removed_at, now()), fallback = null, fallback_kind = null"
     " where person_id = %s",
 )
+_LAST = """
+    select 1 from access.people where id = %(id)s and role = 'super_admin' and disabled_at is null and not exists (
+           select from access.people where role = 'super_admin' and disabled_at is null and id <> %(id)s)"""
 _BLANK = """
     update access.people set name = %(erased)s, email = null, password_hash = null, time_zone = null,
            last_seen_at = null, role = 'member', erased_at = coalesce(erased_at, now())

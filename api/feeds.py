@@ -52,10 +52,10 @@ async def get_calendar(look: Look, name: Named) -> Calendar:
 @router.post(FEEDS, status_code=201, responses=shows(shapes.NewFeed, 201))
 async def post_feed(look: LookNow, body: shapes.FeedBody) -> Answer:
     """An address to subscribe to: 201. It is shown once, and whoever has it can read the calendar."""
-    if "read" not in look.caller.powers:
-        raise Forbidden(access.WHY["read"])
     if (body.schedule is None) == (body.person is None):
         raise InvalidField("schedule", "Exactly one of schedule and person is needed.")
+    if "read" not in look.caller.powers:
+        raise Forbidden(access.WHY["read"])
     organization, me = await look.organization(), look.caller
     if body.schedule is not None and body.schedule not in organization.schedules:
         raise InvalidField("schedule", f"There is no schedule “{body.schedule}”.")

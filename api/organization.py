@@ -21,9 +21,8 @@ from api.services import Services
 from api.shapes import PROBLEMS, shows
 from api.views import Answer, from_cursor, time_or_null, to_cursor
 from commands.ids import new_id
-from domain.organization import Organization as State
-from domain.organization_events import OrganizationEvent, ResponseTargetsSet, Targets
-from domain.words import RESPONSE_TARGETS_S
+from domain.organization_decisions import set_response_targets
+from domain.organization_events import Targets
 
 router = APIRouter(prefix="/api/v1", tags=["organisation"], responses=PROBLEMS)
 
@@ -47,15 +46,8 @@ async def change_organization(services: S, caller: C, body: OrganizationPatch) -
             await connection.execute(query, (body.name, caller.organization_id))
     if "response_targets" in body.model_fields_set:
         targets = Targets(**body.response_targets.model_dump()) if body.response_targets else None
-        wanted = targets.by_severity() if targets else RESPONSE_TARGETS_S
         ask = asking(caller)
-
-        def decide(now: State) -> tuple[OrganizationEvent, ...]:
-            if dict(now.targets) == dict(wanted):
-                return ()
-            return (ResponseTargetsSet.model_validate({**ask.meta(), "targets": targets}),)
-
-        await change(services, caller, decide)
+        await change(services, caller, lambda now: set_response_targets(now, ask, targets))
     return await _shown(services, caller)
 
 
@@ -96,7 +88,7 @@ async def _shown(services: Services, caller: Caller) -> Answer:
         query = "select name, created_at from access.organizations where id = %s"
         row = await (await connection.execute(query, (caller.organization_id,))).fetchone()
     assert row is not None
-    state = await asyncio.to_thread(services.executor.organizations.get, caller.organization_id)
+    state = await asyncio.to_thread(services.executor.organizations.now, caller.organization_id)
     shown = {
         "id": caller.organization_id,
         "name": row[0],

@@ -15,7 +15,7 @@ from api.access_shapes import Person, PersonBody, PersonPage, PersonPatch, RoleB
 from api.call import caller, services
 from api.changes import asking, change
 from api.directory import Caller, new_secret, secret_hash
-from api.erasing import erase_rows, remove_rows
+from api.erasing import erase_rows, keep_a_super_admin, remove_rows
 from api.person_numbers import put_number
 from api.person_rows import find, may_change, of_super_admins, people, person_view
 from api.problems import NotPossible
@@ -111,7 +111,7 @@ async def remove_person(services: S, caller: C, id: UUID) -> Response:
         ask = asking(caller)
 
         def write(cursor: Cursor[Any]) -> None:
-            _keep_a_super_admin(cursor, id)
+            keep_a_super_admin(cursor, id)
             remove_rows(cursor, id)
 
         await change(services, caller, lambda now: remove(ask, now, id, row["role"]), write)
@@ -130,7 +130,7 @@ async def give_role(services: S, caller: C, id: UUID, body: RoleBody) -> Answer:
 
     def write(cursor: Cursor[Any]) -> None:
         if body.role != "super_admin":
-            _keep_a_super_admin(cursor, id)
+            keep_a_super_admin(cursor, id)
         cursor.execute("update access.people set role = %s, disabled_at = null where id = %s", (body.role, id))
 
     await change(services, caller, lambda now: grant(ask, now, id, body.role, held), write)
@@ -146,7 +146,7 @@ async def erase_person(services: S, caller: C, id: UUID) -> Answer:
         ask = asking(caller)
 
         def write(cursor: Cursor[Any]) -> None:
-            _keep_a_super_admin(cursor, id)
+            keep_a_super_admin(cursor, id)
             erase_rows(cursor, id)
 
         await change(services, caller, lambda _: erase(ask, id), write)
@@ -174,12 +174,6 @@ async def _may_give(services: Services, caller: Caller, role: str) -> None:
         await of_super_admins(services, caller, "Super admins are made by super admins.")
 
 
-def _keep_a_super_admin(cursor: Cursor[Any], but: UUID) -> None:
-    """Raises NotPossible where nobody would be left who can do everything."""
-    if cursor.execute(_LAST, {"id": but}).fetchone() is not None:
-        raise NotPossible("This is the last super admin: make another one first.")
-
-
 def _with_email(cursor: Cursor[Any], query: str, values: Any) -> None:
     try:
         cursor.execute(query.encode(), values)
@@ -192,9 +186,6 @@ def _with_email(cursor: Cursor[Any], query: str, values: Any) -> None:
 _INSERT = """
     insert into access.people (id, organization_id, name, email, role, time_zone)
     values (%s, %s, %s, %s, %s, %s) on conflict (id) do nothing"""
-_LAST = """
-    select 1 from access.people where id = %(id)s and role = 'super_admin' and disabled_at is null and not exists (
-           select from access.people where role = 'super_admin' and disabled_at is null and id <> %(id)s)"""
 _LINK = """
     insert into access.links (hash, person_id, made_by, expires_at)
     values (%s, %s, %s, now() + interval '24 hours') returning expires_at"""

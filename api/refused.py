@@ -15,7 +15,8 @@ from api.directory import Caller
 from api.services import Services
 from commands.ids import new_id
 from commands.outcome import OutcomeUnknown
-from domain.access import Ask, refuse
+from domain.access import refuse
+from domain.decisions import Request
 from domain.errors import Refusal
 from domain.events import Actor
 
@@ -49,7 +50,7 @@ async def put_on_record(services: Services, caller: Caller, what: str) -> None:
 
 def _record(services: Services, caller: Caller, what: str) -> None:
     actor = Actor(kind="person", id=caller.person_id)
-    ask = Ask(caller.home, actor, datetime.now(UTC), new_id())
+    ask = Request(caller.home, actor, datetime.now(UTC), new_id(), new_id())
 
     def write(cursor: Cursor[Any]) -> None:
         if cursor.execute(_SEEN, (caller.person_id, what, ONCE_IN_S)).fetchone() is None:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api import schemas
 from api.call import Call, call, caller, services
+from api.changes import change
 from api.directory import Caller
 from api.moments import Moment, moment
 from api.services import Services
@@ -123,13 +124,8 @@ class Change:
             unchanged_since(organization, self._call.if_match)
             return decide(organization, self.request)
 
-        organizations = self.services.executor.organizations
-        organization, position = await asyncio.to_thread(
-            organizations.change, self.caller.organization_id, decided
-        )
-        if position is not None:
-            self.services.written = max(self.services.written, position)
-        return organization, headers(organization, position or self.services.written)
+        organization, position = await change(self.services, self.caller, decided)
+        return organization, headers(organization, position)
 
     async def remove(self, decide: Decide) -> Response:
         """Run it and answer 204."""

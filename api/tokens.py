@@ -1,5 +1,6 @@
 """API tokens: made, listed, revoked. A token's secret is in the answer that made it and nowhere else."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -70,7 +71,7 @@ async def create_token(services: S, caller: C, body: TokenBody) -> Answer:
     def write(cursor: Cursor[Any]) -> None:
         cursor.execute(_INSERT, row)
 
-    ask = asking(for_whom)._replace(actor=asking(caller).actor)
+    ask = replace(asking(for_whom), actor=asking(caller).actor)
     await change(services, for_whom, lambda _: issue(ask, id, for_whom.person_id, scopes, body.expires_at), write)
     (made,) = await _rows(services, "t.id = %s", (id,), 1)
     return Answer({**_view(made), "token": secret}, 201, {"Cache-Control": "no-store"})

@@ -19,6 +19,7 @@ from domain.escalating import policy_for, schedule_for
 from domain.incident import Incident, fold
 from domain.oncall import on_call_at
 from domain.organization import Organization
+from domain.organization_events import Role
 from domain.recorded import Recorded
 from domain.routing import Rule
 from domain.words import rfc3339
@@ -42,7 +43,7 @@ async def get_why(look: Look, id: str) -> Answer:
     schedule = schedule_for(organization, rule, incident.team)
     policy = policy_for(organization, rule, incident.team, incident.severity)
     on_call = on_call_at(organization.schedules[schedule], at) if schedule is not None else None
-    seeing = {person: role for person, role in organization.roles.items() if role in SEES_INCIDENTS}
+    seeing = await _seeing(look, organization, at)
     names = await look.names({incident.assignee, on_call, *seeing})
     return look.answer(
         organization,
@@ -82,6 +83,17 @@ async def _entries(look: Look, incident_id: UUID) -> Sequence[Recorded]:
     return known
 
 
+async def _seeing(look: Look, organization: Organization, at: datetime) -> dict[UUID, Role]:
+    """Who sees the organisation's incidents: its own people, and super admins wherever they belong."""
+    async with look.services.pool.connection() as connection:
+        rows = await (await connection.execute(_WITH_SUPER_ADMINS, (organization.id,))).fetchall()
+    seeing = {person: role for person, role in organization.roles.items() if role in SEES_INCIDENTS}
+    for (id,) in rows:
+        others = await asyncio.to_thread(look.services.executor.organizations.as_of, id, at)
+        seeing |= {person: role for person, role in others.roles.items() if role == "super_admin"}
+    return seeing
+
+
 def _counts(entry: Recorded, first: Recorded, at: datetime | None) -> bool:
     if at is None:
         return entry.event.causation_id == first.event.causation_id
@@ -111,3 +123,10 @@ def _because(incident: Incident, chosen: Recorded | None) -> str:
 
 def _somebody(id: UUID | None, names: dict[str, str]) -> dict[str, Any] | None:
     return None if id is None else {"id": id, "name": names.get(str(id))}
+
+
+_WITH_SUPER_ADMINS = """
+    select o.id from access.organizations o
+     where o.id <> %s and exists (
+           select from ledger.events e where e.originator_id = o.id and split_part(e.topic, '/', 1) = 'RoleGranted'
+              and convert_from(e.state, 'UTF8') ~ '"role":"super_admin"')"""

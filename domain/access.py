@@ -6,10 +6,10 @@ addresses, hashes) are written by whoever asks, in the same transaction.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, get_args
 from uuid import UUID
 
-from domain.events import Actor
+from domain.decisions import Request
 from domain.organization import Organization
 from domain.organization_events import (
     AccessRefused,
@@ -49,27 +49,8 @@ def powers(role: str, scopes: Iterable[str] | None) -> frozenset[Power]:
     return mine if scopes is None else mine & {"self", *scopes}
 
 
-class Ask(NamedTuple):
-    """Who changes an organisation, when (UTC), and what it was caused by."""
-
-    organization_id: UUID
-    actor: Actor
-    at: datetime
-    cause: UUID
-
-    def meta(self) -> dict[str, object]:
-        """The fields that every event has."""
-        return {
-            "organization_id": self.organization_id,
-            "actor": self.actor,
-            "occurred_at": self.at,
-            "correlation_id": self.cause,
-            "causation_id": self.cause,
-        }
-
-
 def grant(
-    ask: Ask, now: Organization, person: UUID, role: Role, held: Role | None
+    ask: Request, now: Organization, person: UUID, role: Role, held: Role | None
 ) -> tuple[OrganizationEvent, ...]:
     """The person gets the role. held: as the rows have it, which may be older than the events; None: no access."""
     previous = now.roles.get(person, held)
@@ -78,37 +59,37 @@ def grant(
     return (RoleGranted.model_validate({**ask.meta(), "person_id": person, "role": role, "previous": previous}),)
 
 
-def remove(ask: Ask, now: Organization, person: UUID, held: Role) -> tuple[OrganizationEvent, ...]:
+def remove(ask: Request, now: Organization, person: UUID, held: Role) -> tuple[OrganizationEvent, ...]:
     """The person may do nothing any more, nor may their tokens."""
     previous = now.roles.get(person, held)
     return (AccessRemoved.model_validate({**ask.meta(), "person_id": person, "previous": previous}),)
 
 
-def erase(ask: Ask, person: UUID) -> tuple[OrganizationEvent, ...]:
+def erase(ask: Request, person: UUID) -> tuple[OrganizationEvent, ...]:
     """What was known about the person goes."""
     return (PersonErased.model_validate({**ask.meta(), "person_id": person}),)
 
 
-def refuse(ask: Ask, person: UUID, what: str) -> tuple[OrganizationEvent, ...]:
+def refuse(ask: Request, person: UUID, what: str) -> tuple[OrganizationEvent, ...]:
     """They tried what they may not. what: method and route, without values."""
     return (AccessRefused.model_validate({**ask.meta(), "person_id": person, "what": what}),)
 
 
 def issue(
-    ask: Ask, token: UUID, person: UUID, scopes: Iterable[str], expires_at: datetime | None
+    ask: Request, token: UUID, person: UUID, scopes: Iterable[str], expires_at: datetime | None
 ) -> tuple[OrganizationEvent, ...]:
     """A token begins to work."""
     fields = {"token_id": token, "person_id": person, "scopes": tuple(scopes), "expires_at": expires_at}
     return (TokenIssued.model_validate({**ask.meta(), **fields}),)
 
 
-def revoke(ask: Ask, token: UUID, person: UUID) -> tuple[OrganizationEvent, ...]:
+def revoke(ask: Request, token: UUID, person: UUID) -> tuple[OrganizationEvent, ...]:
     """A token works no more."""
     return (TokenRevoked.model_validate({**ask.meta(), "token_id": token, "person_id": person}),)
 
 
 def catch_up(
-    ask: Ask, now: Organization, people: dict[UUID, Role], tokens: dict[UUID, tuple[UUID, tuple[str, ...]]]
+    ask: Request, now: Organization, people: dict[UUID, Role], tokens: dict[UUID, tuple[UUID, tuple[str, ...]]]
 ) -> tuple[OrganizationEvent, ...]:
     """Events for people and tokens who are there without any: of before organisations had events, or imported."""
     unknown = {person: role for person, role in people.items() if person not in now.roles}

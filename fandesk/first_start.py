@@ -9,8 +9,8 @@ import psycopg
 from api.directory import new_secret, secret_hash
 from commands.directly import change_directly, load_directly
 from commands.ids import new_id
-from domain.access import SCOPES, Ask, catch_up, grant, issue
-from domain.events import Actor
+from domain.access import SCOPES, catch_up, grant, issue
+from domain.decisions import SYSTEM, Request
 from domain.organization_events import Role
 
 _LOCK = 7308604899
@@ -108,8 +108,9 @@ def put_access_on_record(dsn: str) -> None:
             connection.commit()
 
 
-def _ask(organization_id: UUID) -> Ask:
-    return Ask(organization_id, Actor(kind="system"), datetime.now(UTC), new_id())
+def _ask(organization_id: UUID) -> Request:
+    id = new_id()
+    return Request(organization_id, SYSTEM, datetime.now(UTC), id, id)
 
 
 _PEOPLE = "select id, role from access.people where organization_id = %s and disabled_at is null"

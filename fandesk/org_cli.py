@@ -8,9 +8,9 @@ import typer
 
 from commands.ids import new_id
 from commands.organizations import Organizations
-from domain import organization_events as o
+from domain.access import grant
 from fandesk.options import Data, Json, Organization
-from fandesk.organizing import CannotBe, opened, request_of
+from fandesk.organizing import CannotBe, Person, insert_person, opened, request_of
 from fandesk.place import database, ledger
 
 org_app = typer.Typer(no_args_is_help=True, help="Organisations.")
@@ -68,21 +68,16 @@ def create(
     """Make an organisation and its first admin."""
     name, admin = _written(name), _written(admin)
     id, person = new_id(), new_id()
-    granted = o.RoleGranted(**request_of(id).meta(), person_id=person, role="org_admin")
 
     def write(cursor: psycopg.Cursor[Any]) -> None:
         cursor.execute("insert into access.organizations (id, name) values (%s, %s)", (id, name))
-        cursor.execute(
-            "insert into access.people (id, organization_id, name, email, role)"
-            " values (%s, %s, %s, %s, 'org_admin')",
-            (person, id, admin, email),
-        )
+        insert_person(cursor, id, Person(person, admin, email, "org_admin"))
 
     with database(data) as config, ledger(config) as store:
         with psycopg.connect(config.dsn) as connection:
             if connection.execute("select 1 from access.organizations where name = %s", (name,)).fetchone():
                 raise CannotBe(f"There is an organisation “{name}” already.")
-        Organizations(store).change(id, lambda _: (granted,), write)
+        Organizations(store).change(id, lambda now: grant(request_of(id), now, person, "org_admin", None), write)
     told = {"id": str(id), "name": name, "admin": str(person)}
     typer.echo(json.dumps(told) if as_json else f"{name} is there; its admin is {admin}.")
 

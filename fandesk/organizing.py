@@ -30,6 +30,7 @@ class Person(NamedTuple):
     name: str
     email: str | None
     role: str
+    has_access: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,12 @@ class Place:
         return self.organizations.now(self.id)
 
     def people(self) -> list[Person]:
-        """Everybody of the organisation, in the order in which they came."""
-        query = (
-            "select id, name, email, role from access.people where organization_id = %s order by created_at, id"
-        )
-        return [Person(*row) for row in self.connection.execute(query, (self.id,)).fetchall()]
+        """Everybody of the organisation who has access, in the order in which they came."""
+        return [person for person in self.everybody() if person.has_access]
+
+    def everybody(self) -> list[Person]:
+        """Also who has no access any more."""
+        return [Person(*row) for row in self.connection.execute(_PEOPLE, (self.id,)).fetchall()]
 
     def roles(self) -> dict[UUID, str]:
         return {person.id: person.role for person in self.people()}
@@ -74,6 +76,16 @@ class Place:
             raise CannotBe(f"{wrong.field}: {wrong.detail}") from wrong
         except Refusal as refused:
             raise CannotBe(refused.detail) from refused
+
+
+def insert_person(cursor: psycopg.Cursor[Any], organization_id: UUID, person: Person) -> None:
+    """Raises CannotBe where somebody else signs in with the e-mail address."""
+    try:
+        cursor.execute(_INSERT, (person.id, organization_id, person.name, person.email, person.role))
+    except psycopg.errors.UniqueViolation as taken:
+        if taken.diag.constraint_name != "people_by_email":
+            raise
+        raise CannotBe(f"Somebody signs in with the e-mail address {person.email} already.") from None
 
 
 def request_of(organization_id: UUID) -> Request:
@@ -108,3 +120,11 @@ def opened(data: Path | None, named: str | None) -> Iterator[Place]:
         if len(found) > 1:
             raise CannotBe("There are several organisations: name one with --organization, by its id if need be.")
         yield Place(*found[0], made, Organizations(store))
+
+
+_INSERT = """
+    insert into access.people (id, organization_id, name, email, role) values (%s, %s, %s, %s, %s)
+    on conflict (id) do nothing"""
+_PEOPLE = """
+    select id, name, email, role, disabled_at is null from access.people
+     where organization_id = %s and erased_at is null order by created_at, id"""

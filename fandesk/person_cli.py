@@ -7,15 +7,18 @@ from uuid import UUID
 import psycopg
 import typer
 
+from api.erasing import keep_a_super_admin, remove_rows
 from commands.ids import new_id
 from domain import organization_events as o
+from domain.access import grant
+from domain.access import remove as take_access
 from domain.decisions import Request
 from domain.errors import InUse
 from domain.organization import Organization as State
 from domain.organization_decisions import Events
 from domain.organization_uses import uses_of_person
 from fandesk.options import Data, Json, Organization
-from fandesk.organizing import CannotBe, Person, opened
+from fandesk.organizing import Person, insert_person, meant, opened
 
 person_app = typer.Typer(no_args_is_help=True, help="People and their roles.")
 
@@ -37,16 +40,11 @@ def add(
     if not 1 <= len(name) <= 100:
         raise typer.BadParameter("must have 1 to 100 characters", param_hint="NAME")
 
-    def write(cursor: psycopg.Cursor[Any]) -> None:
-        cursor.execute(
-            "insert into access.people (id, organization_id, name, email, role) values (%s, %s, %s, %s, %s)",
-            (id, place.id, name, email, role),
-        )
-
     with opened(data, organization) as place:
-        if email is not None and any((p.email or "").casefold() == email.casefold() for p in place.people()):
-            raise CannotBe(f"Somebody has the e-mail address {email} already.")
-        place.change(lambda _, request: (o.RoleGranted(**request.meta(), person_id=id, role=wanted),), write)
+        place.change(
+            lambda now, request: grant(request, now, id, wanted, None),
+            lambda cursor: insert_person(cursor, place.id, Person(id, name, email, wanted)),
+        )
     _tell(Person(id, name, email, role), as_json, f"{name} is there as {role}.")
 
 
@@ -70,21 +68,20 @@ def role(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Give somebody another role."""
+    """Give somebody another role; who was removed has access again."""
     wanted = _role(role)
     with opened(data, organization) as place:
-        person = place.person(who)
+        person = meant(who, place.everybody())
+        held = _role(person.role) if person.has_access else None
 
         def decide(now: State, request: Request) -> Events:
-            if person.role == role and now.roles.get(person.id) == role:
-                return ()
             if role == "member":
                 _not_counted_on(now, person.id, person.name)
-            return (
-                o.RoleGranted(**request.meta(), person_id=person.id, role=wanted, previous=_role(person.role)),
-            )
+            return grant(request, now, person.id, wanted, held)
 
         def write(cursor: psycopg.Cursor[Any]) -> None:
+            if role != "super_admin":
+                keep_a_super_admin(cursor, person.id)
             cursor.execute(_SET_ROLE, (role, person.id, place.id))
 
         place.change(decide, write)
@@ -93,23 +90,20 @@ def role(
 
 @person_app.command()
 def remove(who: Who, organization: Organization = None, data: Data = None, as_json: Json = False) -> None:
-    """Take all access from somebody: role and tokens. Their name stays on what they did."""
+    """Take all access from somebody: tokens, sessions, links, alerts. Their name stays on what they did."""
     with opened(data, organization) as place:
         person = place.person(who)
 
         def decide(now: State, request: Request) -> Events:
             _not_counted_on(now, person.id, person.name)
-            return (o.AccessRemoved(**request.meta(), person_id=person.id, previous=_role(person.role)),)
+            return take_access(request, now, person.id, _role(person.role))
 
         def write(cursor: psycopg.Cursor[Any]) -> None:
-            cursor.execute(_SET_ROLE, ("member", person.id, place.id))
-            cursor.execute(
-                "update access.tokens set revoked_at = now() where person_id = %s and revoked_at is null",
-                (person.id,),
-            )
+            keep_a_super_admin(cursor, person.id)
+            remove_rows(cursor, person.id)
 
         place.change(decide, write)
-    _tell(person._replace(role="member"), as_json, f"{person.name} has no access any more.")
+    _tell(person._replace(has_access=False), as_json, f"{person.name} has no access any more.")
 
 
 def _not_counted_on(now: State, id: UUID, name: str) -> None:
@@ -125,11 +119,12 @@ def _role(role: str) -> o.Role:
 
 
 def _shown(person: Person) -> dict[str, Any]:
-    return {**person._asdict(), "id": str(person.id)}
+    role = person.role if person.has_access else None
+    return {"id": str(person.id), "name": person.name, "email": person.email, "role": role}
 
 
 def _tell(person: Person, as_json: bool, words: str) -> None:
     typer.echo(json.dumps(_shown(person)) if as_json else words)
 
 
-_SET_ROLE = "update access.people set role = %s where id = %s and organization_id = %s"
+_SET_ROLE = "update access.people set role = %s, disabled_at = null where id = %s and organization_id = %s"

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from accesstools import Browser, add, super_http
 from apitools import Org, problem
+from settingtools import daily, post, put, soon
 
 from api.access import RULES
 from fandesk.first_start import add_token
@@ -117,6 +118,7 @@ def test_every_route_by_every_caller(callers: dict[str, httpx.Client], document:
     for method, template in operations(document):
         rule = RULES[f"{method} {template}"]
         path = template.replace("{id}", str(uuid4())).replace("{key}", "k").replace("{secret}", "s")
+        path = path.replace("{name}", "n")
         found = {who: status(http, method, path) for who, http in callers.items() if template != "/auth/sign-out"}
         for who, code in found.items():
             if rule == "open":
@@ -148,7 +150,16 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/incidents/{id}/assign": {"team": "T"},
     "POST /api/v1/incidents/{id}/merge": {"into": str(uuid4())},
     "POST /api/v1/incidents/{id}/correct": {"title": "t"},
+    "PUT /api/v1/people/{id}/quiet-hours": {
+        "time_zone": "UTC",
+        "windows": [{"days": ["mon"], "start": "22:00", "end": "07:00"}],
+    },
+    "POST /api/v1/schedules/{name}/overrides": {"start": soon(0), "end": soon(1), "person": None},
 }
+
+
+THEIRS = "Theirs"
+"""What teams, schedules and policies are called."""
 
 
 def things(org: Org) -> dict[str, str]:
@@ -157,6 +168,12 @@ def things(org: Org) -> dict[str, str]:
     with Browser(org.url) as browser:
         (session,) = browser.by_link(org, person).http.get("/auth/sessions").json()["items"]
     number = f"+1555{uuid4().int % 10**7:07d}"
+    step = {"wait_s": 60, "targets": [{"kind": "everybody"}]}
+    put(org, f"/schedules/{THEIRS}", daily(person))
+    put(org, f"/escalation-policies/{THEIRS}", {"steps": [step]})
+    put(org, f"/teams/{THEIRS}", {"members": [person]})
+    override = {"start": soon(0), "end": soon(1), "person": None}
+    window = {"name": "W", "start": soon(0), "end": soon(1)}
     recipient = org.http.post("/api/v1/notifications/recipients", json={"name": "R", "whatsapp": number})
     return {
         "incidents": org.trigger()["id"],
@@ -164,6 +181,9 @@ def things(org: Org) -> dict[str, str]:
         "tokens": token(org)["id"],
         "sessions": session["id"],
         "recipients": recipient.json()["id"],
+        "overrides": post(org, f"/schedules/{THEIRS}/overrides", override).json()["id"],
+        "maintenance-windows": post(org, "/maintenance-windows", window).json()["id"],
+        "calendar-feeds": post(org, "/calendar-feeds", {"schedule": THEIRS}).json()["id"],
     }
 
 
@@ -173,15 +193,37 @@ def test_another_organisations_things_are_never_there(
     mine = new_org()
     theirs = things(mine)
     for method, template in operations(document):
-        if "{id}" not in template or RULES[f"{method} {template}"] == "open":
+        named = template.endswith("{name}") and method == "PUT"  # that makes one of the same name
+        if not ("{id}" in template or "{name}" in template) or RULES[f"{method} {template}"] == "open" or named:
             continue
         kind = template.split("/{id}")[0].split("/")[-1]
-        path = template.replace("{id}", theirs[kind])
+        path = template.replace("{id}", theirs.get(kind, "")).replace("{name}", THEIRS)
         sent = BODIES.get(f"{method} {template}", {})
         assert status(other.http, method, path, sent) == 404, f"{method} {template}"
     for kind, path in (("people", "people"), ("tokens", "tokens"), ("recipients", "notifications/recipients")):
         assert theirs[kind] in [each["id"] for each in mine.get(f"/{path}", limit=200)["items"]]
         assert theirs[kind] not in [each["id"] for each in other.get(f"/{path}", limit=200)["items"]]
+
+
+def test_settings_by_session_and_by_super_admins(org: Org, other: Org) -> None:
+    quiet = BODIES["PUT /api/v1/people/{id}/quiet-hours"]
+    person = add(org, "responder", f"{uuid4()}@example.com")["id"]
+    with Browser(org.url) as browser:
+        browser.by_link(org, person)
+        assert browser.http.put("/api/v1/me/quiet-hours", json=quiet).status_code == 200
+        problem(browser.http.put("/api/v1/teams/mine", json={}), 403)
+        del browser.http.headers["X-CSRF-Token"]
+        problem(browser.http.put("/api/v1/me/quiet-hours", json={}), 403)
+        assert browser.http.get("/api/v1/me/quiet-hours").json()["quiet_hours"]["time_zone"] == "UTC"
+    with super_http(org.url, org.id) as root:
+        assert root.put("/api/v1/teams/by root", json={"members": [person]}).status_code == 200
+        feed = root.post("/api/v1/calendar-feeds", json={"person": person}).json()
+        assert httpx.get(feed["url"]).status_code == 200
+        assert root.put("/api/v1/me/quiet-hours", json=quiet).status_code == 200
+        assert root.get("/api/v1/me/quiet-hours").json()["quiet_hours"]["time_zone"] == "UTC"
+        assert root.delete("/api/v1/me/quiet-hours").status_code == 204
+    assert org.get("/teams/by root")["members"] == [person]
+    problem(other.http.get("/api/v1/teams", headers={"Fandesk-Organization": org.id}), 404)
 
 
 def test_only_a_super_admin_names_another_organisation(org: Org, other: Org) -> None:

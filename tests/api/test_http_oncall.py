@@ -1,19 +1,15 @@
 """Who is on call, when, and as calendars; what was so at a time; and whom an incident went to, and why."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import psycopg
+from accesstools import super_http
 from apitools import Org, problem, refused_field
 from running import until
 from settingtools import daily, now, person, post, put, soon
-
-from commands.event_store import LedgerDatastore, LedgerRecorder
-from commands.organizations import Organizations
-from domain import organization_events as o
-from domain.events import Actor
 
 
 def test_who_is_on_call_now_and_at_any_time(own: Org, sql: psycopg.Connection[Any]) -> None:
@@ -124,24 +120,13 @@ def test_settings_as_they_stood(own: Org, sql: psycopg.Connection[Any]) -> None:
     refused_field(own.http.get("/api/v1/teams", params={"at": "yesterday"}), "at")
 
 
-def grant(product: Any, org: Org, person_id: str, role: o.Role) -> None:
-    """As who gives roles does it."""
-    store = LedgerRecorder(LedgerDatastore(product.cli("dsn").stdout.strip()))
-    event = o.RoleGranted(
-        organization_id=org.id, actor=Actor(kind="person", id=org.admin), occurred_at=datetime.now(UTC),
-        correlation_id=uuid4(), causation_id=uuid4(), person_id=person_id, role=role,
-    )  # fmt: skip
-    Organizations(store).change(event.organization_id, lambda _: (event,))
-    store.close()
-
-
 def test_what_was_the_rule_who_was_on_call_and_who_could_see_it_then(
-    own: Org, other: Org, product: Any, sql: psycopg.Connection[Any]
+    own: Org, other: Org, sql: psycopg.Connection[Any]
 ) -> None:
     bea, _ = person(sql, own, "Bea")
-    cy, _ = person(sql, own, "Cy")
-    for id, role in ((own.admin, "org_admin"), (bea, "responder"), (cy, "member")):
-        grant(product, own, id, role)
+    cy, _ = person(sql, own, "Cy", "member")
+    with super_http(own.url) as root:
+        first = root.get("/api/v1/me").json()["id"]
     put(own, "/schedules/primary", daily(bea))
     put(own, "/escalation-policies/calls", {"steps": [{"wait_s": 1, "targets": [{"kind": "schedule"}]}]})
     put(own, "/teams/payments", {"schedule": "primary", "policy": "calls"})
@@ -150,7 +135,7 @@ def test_what_was_the_rule_who_was_on_call_and_who_could_see_it_then(
     incident = own.trigger(severity="critical")
     at_three = now(own, sql)
 
-    grant(product, own, cy, "responder")
+    post(own, f"/people/{cy}/role", {"role": "responder"}, 200)
     put(own, "/schedules/primary", daily(cy))
     put(own, "/routing-rules", {"rules": [{**rule, "name": "renamed"}]})
     put(own, "/teams/search", {})
@@ -164,7 +149,7 @@ def test_what_was_the_rule_who_was_on_call_and_who_could_see_it_then(
         assert (told["schedule"], told["on_call"]["id"], told["assignee"]["id"]) == ("primary", bea, bea)
         assert told["policy"]["name"] == "calls"
         assert {(each["id"], each["role"]) for each in told["could_see"]} == {
-            (own.admin, "org_admin"), (bea, "responder"),
+            (own.admin, "org_admin"), (bea, "responder"), (first, "super_admin"),
         }  # fmt: skip
         assert all(each["name"] for each in told["could_see"])
     later = own.get(f"/incidents/{incident['id']}/why", at=now(own, sql))
@@ -173,6 +158,19 @@ def test_what_was_the_rule_who_was_on_call_and_who_could_see_it_then(
     problem(own.http.get(f"/api/v1/incidents/{incident['id']}/why", params={"at": "2026-01-01T00:00:00Z"}), 404)
     problem(other.http.get(f"/api/v1/incidents/{incident['id']}/why"), 404)
     problem(own.http.get(f"/api/v1/incidents/{own.id}/why"), 404)
+
+
+def test_the_first_super_admin_could_see_what_is_in_their_organisation(
+    own: Org, sql: psycopg.Connection[Any]
+) -> None:
+    with super_http(own.url) as root:
+        me = root.get("/api/v1/me").json()["id"]
+        made = root.post("/api/v1/incidents", json={"title": "T", "severity": "low", "category": "bug"})
+        assert made.status_code == 201, made.text
+        path = f"/api/v1/incidents/{made.json()['id']}/why"
+        for params in ({}, {"at": now(own, sql)}):
+            told = root.get(path, params=params).json()
+            assert [each["role"] for each in told["could_see"] if each["id"] == me] == ["super_admin"]
 
 
 def test_alerts_in_a_maintenance_window_attach_to_it_and_wake_nobody(own: Org) -> None:

@@ -188,7 +188,8 @@ TOLD: dict[str, tuple[e.IncidentEvent, tuple[Any, ...]]] = {
         ("Nobody acknowledged within 5 minutes", None, None),
     ),
     "target of an hour": (
-        e.ResponseTargetMissed(**meta(1), response_target_s=3600), ("Nobody acknowledged within 1 hour", None, None)
+        e.ResponseTargetMissed(**meta(1), response_target_s=3600),
+        ("Nobody acknowledged within 1 hour", None, None),
     ),
     "resolved": (e.IncidentResolved(**meta(1), note="N"), ("Resolved", "N", None)),
     "reopened": (e.IncidentReopened(**meta(1), reason="R"), ("Reopened", "R", None)),

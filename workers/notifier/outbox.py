@@ -211,7 +211,8 @@ _CLAIM = f"""
           from notify.deliveries o join notify.recipients r on r.id = o.recipient_id
                left join access.people p on p.id = r.person_id
                cross join lateral (
-                   select case when r.removed_at is not null or p.role = 'member' or p.disabled_at is not null then %(left)s
+                   select case when r.removed_at is not null or p.role = 'member' or p.disabled_at is not null
+                               then %(left)s
                                when r.opted_in_at is null and o.channel = 'whatsapp' then %(opted_out)s
                                when {stopped("o.incident_id", "o.cause_version")} then %(taken_on)s end
                    ) why (reason)
@@ -247,7 +248,8 @@ _FAILED = f"""
                superseded = d.superseded or again.may,
                told = case when d.superseded or again.may then 'failed' else told end
           from (select id, %(retry_s)s::float is not null and case
-                       when kind <> 'alert' then queued_at > clock_timestamp() - make_interval(secs => %(reply_for_s)s)
+                       when kind <> 'alert'
+                       then queued_at > clock_timestamp() - make_interval(secs => %(reply_for_s)s)
                        else (select min(first.queued_at) from notify.deliveries first
                               where first.cause_position = d.cause_position and first.recipient_id = d.recipient_id
                                 and first.channel = d.channel)

@@ -166,7 +166,7 @@ _ALERT = f"""
           left join unnest(%(held)s::uuid[], %(until)s::timestamptz[]) held (person, until)
             on held.person = r.person_id
          where r.organization_id = %(organization)s and r.removed_at is null
-           and coalesce(p.role, 'responder') <> 'member'
+           and coalesce(p.role, 'responder') <> 'member' and p.disabled_at is null
            and (%(broadcast)s and %(severity)s = any (r.severities) and (%(again)s or not exists (
                    -- once for an incident, unless what was planned then has come to nothing
                    select from notify.deliveries d
