@@ -152,7 +152,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/incidents/{id}/correct": {"title": "t"},
     "PUT /api/v1/people/{id}/quiet-hours": {
         "time_zone": "UTC",
-        "windows": [{"days": ["mon"], "start": "22:00", "end": "07:00"}],
+        "windows": [{"start": "22:00", "end": "07:00"}],
     },
     "POST /api/v1/schedules/{name}/overrides": {"start": soon(0), "end": soon(1), "person": None},
 }

@@ -2,11 +2,12 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from domain.organization import fold_organization
@@ -22,8 +23,9 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def cli(product: Any) -> Cli:
-    """The command line, on an organisation of this test's own with the example's people."""
+def cli(product: Any) -> Iterator[Cli]:
+    """The command line, on an organisation of this test's own with the example's people. Afterwards their e-mail
+    addresses, by which one signs in, are free again."""
     name = f"Shop {uuid4().hex[:8]}"
     product.cli("org", "create", name, "--admin", "Ada Admin", "--email", "ada@example.org")
 
@@ -32,7 +34,13 @@ def cli(product: Any) -> Cli:
 
     run("person", "add", "Bob", "--email", "bob@example.org")
     run("person", "add", "Cleo Night")
-    return run
+    yield run
+    with psycopg.connect(product.cli("dsn").stdout.strip()) as connection:
+        connection.execute(
+            "update access.people set email = null from access.organizations o where o.name = %s"
+            " and o.id = organization_id",
+            (name,),
+        )
 
 
 def shown(cli: Cli, *arguments: str) -> Any:
@@ -166,6 +174,10 @@ def test_people_and_teams_by_hand(cli: Cli) -> None:
     assert cli("team", "list").stdout == "There are no teams.\n"
     assert shown(cli, "person", "role", "Bob", "org_admin")["role"] == "org_admin"
     assert cli("person", "remove", "Bob").stdout == "Bob has no access any more.\n"
+    assert "Bob" not in [person["name"] for person in shown(cli, "person", "list")["people"]]
+    assert cli("team", "set", "payments", "--member", "Bob", check=False).returncode == 1
+    assert cli("person", "role", "Bob", "responder").stdout == "Bob is responder.\n"
+    assert "Bob" in [person["name"] for person in shown(cli, "person", "list")["people"]]
     assert cli("person", "role", "Zed", "member", check=False).stderr.startswith("There is nobody called “Zed”")
     assert cli("person", "role", "Bob", "king", check=False).returncode == 2
     assert cli("person", "add", "Eve", "--email", "ada@example.org", check=False).returncode == 1

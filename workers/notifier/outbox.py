@@ -217,7 +217,8 @@ _CLAIM = f"""
                                when {stopped("o.incident_id", "o.cause_version")} then %(taken_on)s end
                    ) why (reason)
          where o.id = any (%(ids)s) and d.id = o.id and d.state = 'queued' and why.reason is not null
-           and (o.kind = 'alert' or o.kind = 'reply' and r.removed_at is not null)
+           and (o.kind = 'alert' or o.kind = 'reply' and r.removed_at is not null
+                or o.kind = 'code' and p.disabled_at is not null)  -- a code's recipient is removed from the start
         returning d.id)
     update notify.deliveries d set state = 'sending', sending_at = clock_timestamp()
       from notify.recipients r
