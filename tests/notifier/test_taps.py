@@ -202,7 +202,7 @@ def test_texts_are_commands(alerts: Alerting) -> None:
 
     assert "no more alerts" in say("STOP")
     third = team.trigger("critical", "Third")
-    team.have(third, read=1, cancelled=1)
+    team.have(third, read=1, failed=1)
     assert {each["to"] for each in team.messages(third)} == {team.people[1]["whatsapp"].lstrip("+")}
     assert "again" in say("start")
     alerted(team, title="Fourth")

@@ -190,7 +190,7 @@ _FIRST = "d.severity is distinct from 'critical', d.kind = 'alert', d.severity"
 _DUE = f"""
     select id, channel, whatsapp, urgent from (
         select d.id, d.channel, coalesce(r.whatsapp, '') as whatsapp, d.kind, d.severity, d.due_at,
-               d.severity is not distinct from 'critical' as urgent,
+               d.severity is not distinct from 'critical' or d.kind = 'reply' as urgent,
                row_number() over (partition by d.recipient_id, d.channel
                                   order by {_FIRST}, d.due_at) as place
           from notify.deliveries d join notify.recipients r on r.id = d.recipient_id
