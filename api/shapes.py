@@ -48,11 +48,13 @@ class IncidentPage(BaseModel):
 
 
 class Actor(BaseModel):
-    """Who did it. kind: person, integration, whatsapp or system; name: null where unknown or erased."""
+    """Who did it. kind: person, integration, whatsapp (a person on it) or system; name: null where unknown or
+    erased; via: whatsapp, where that is how a person did it."""
 
     kind: str
     id: UUID | None
     name: str | None
+    via: str | None = None
 
 
 class TimelineItem(BaseModel):

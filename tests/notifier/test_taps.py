@@ -84,7 +84,7 @@ def test_a_tap_acknowledges_as_that_person_and_everybody_sees_it(alerts: Alertin
     event = acknowledged(team, incident)
     assert event["payload"]["actor"] == {"kind": "whatsapp", "id": team.people[0]["id"]}
     (item,) = [each for each in team.all_of(incident, "timeline") if each["type"] == "IncidentAcknowledged"]
-    assert (item["actor"]["kind"], item["actor"]["name"]) == ("whatsapp", "P0")
+    assert (item["actor"]["kind"], item["actor"]["name"], item["actor"]["via"]) == ("whatsapp", "P0", "whatsapp")
     answer = team.answer(team.people[0]["whatsapp"])
     assert answer["text"].startswith(f"You have {incident['number']} now: It is down\nAcknowledged at ")
     assert [each["title"] for each in answer["buttons"]] == ["Start work", "Resolve"]

@@ -28,7 +28,7 @@ MAX_UNKNOWN = 6
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A delivery that is due, and whom it is for."""
+    """A delivery that is due, and whom it is for. urgent: anything but an alert that is less than critical."""
 
     id: UUID
     channel: str
