@@ -1,10 +1,11 @@
 """What answers look like, for the OpenAPI document. `views` renders them; a test holds the two together."""
 
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from domain.alerting import DeliveryState
 from domain.words import Category, Severity, Status
 
 
@@ -88,11 +89,6 @@ class NumberedIncident(BaseModel):
 
     id: UUID
     number: str | None
-
-
-DeliveryState = Literal[
-    "queued", "sending", "sent", "delivered", "read", "failed", "unknown", "not_configured", "cancelled"
-]
 
 
 class Delivery(BaseModel):
