@@ -127,7 +127,8 @@ class Directory:
     async def actor(self, kind: str, id: UUID | None) -> dict[str, Any]:
         """An actor as the API shows it."""
         names = await self.names({id}) if id else {}
-        return {"kind": kind, "id": str(id) if id else None, "name": names.get(id) if id else None}
+        via = {"via": "whatsapp"} if kind == "whatsapp" else {}
+        return {"kind": kind, "id": str(id) if id else None, "name": names.get(id) if id else None, **via}
 
     async def _find(
         self, what: str, key: bytes, query: str, make: Callable[[Any], T], used: str | None = None

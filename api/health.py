@@ -13,8 +13,8 @@ from api import probe
 from api.call import services
 from api.probe import State
 from api.services import Services
-from api.shapes import DeliveryState
 from api.views import Answer
+from domain.alerting import DeliveryState
 
 router = APIRouter(tags=["health"])
 

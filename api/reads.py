@@ -212,6 +212,7 @@ def _item(item: timeline.Item, names: dict[UUID, str]) -> dict[str, Any]:
             "kind": item.actor_kind,
             "id": item.actor_id,
             "name": names.get(item.actor_id) if item.actor_id else None,
+            **({"via": "whatsapp"} if item.actor_kind == "whatsapp" else {}),
         },
         "summary": item.summary.replace("{person}", person) if item.person_id else item.summary,
         "body": item.body,

@@ -1,10 +1,11 @@
 """What answers look like, for the OpenAPI document. `views` renders them; a test holds the two together."""
 
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
 
+from domain.alerting import DeliveryState
 from domain.words import Category, Severity, Status
 
 
@@ -50,11 +51,13 @@ class IncidentPage(BaseModel):
 
 
 class Actor(BaseModel):
-    """Who did it. kind: person, integration, whatsapp or system; name: null where unknown or erased."""
+    """Who did it. kind: person, integration, whatsapp (a person on it) or system; name: null where unknown or
+    erased; via: whatsapp, where that is how a person did it."""
 
     kind: str
     id: UUID | None
     name: str | None
+    via: str | None = None
 
 
 class TimelineItem(BaseModel):
@@ -88,11 +91,6 @@ class NumberedIncident(BaseModel):
 
     id: UUID
     number: str | None
-
-
-DeliveryState = Literal[
-    "queued", "sending", "sent", "delivered", "read", "failed", "unknown", "not_configured", "cancelled"
-]
 
 
 class Delivery(BaseModel):

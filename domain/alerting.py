@@ -32,9 +32,9 @@ RESEND_UNKNOWN_AFTER_S: Final[dict[Severity, float]] = {"critical": 30.0, "high"
 """How long it may stay unknown whether an alert arrived before it is sent again: a duplicate beats silence."""
 
 
-def may_become(now: DeliveryState, then: DeliveryState) -> bool:
-    """Whether a delivery in the one state may go on to the other."""
-    return then in MAY_BECOME[now]
+def before(state: DeliveryState) -> list[DeliveryState]:
+    """The states that may become this one."""
+    return [now for now, following in MAY_BECOME.items() if state in following]
 
 
 def calls_for(event: e.IncidentEvent) -> Severity | None:

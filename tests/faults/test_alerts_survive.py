@@ -120,16 +120,20 @@ def nobody_is_left_out(alerts: Alerting, storm: Storm, *, within_s: float) -> st
         assert len(certain) <= 1, f"{key} was written to {len(ids)} times, of which {len(certain)} without need"
         doubles += len(ids) - 1
 
-    told: Counter[tuple[str, str]] = Counter()
-    for row in alerts.sql(
-        "select convert_from(state, 'UTF8') as event, topic from ledger.events where topic ~ '^Alert'"
-    ):
-        told[row["topic"].partition("/")[0], json.loads(row["event"])["delivery_id"]] += 1
-    expected: Counter[tuple[str, str]] = Counter()
-    for id, row in rows.items():
-        for step, at in (("AlertSent", "sent_at"), ("AlertDelivered", "delivered_at"), ("AlertRead", "read_at")):
-            expected[step, id] += row[at] is not None
-    assert told == +expected
+    def told_and_expected() -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+        events = alerts.sql(
+            "select convert_from(state, 'UTF8') as event, topic from ledger.events where topic ~ '^Alert'"
+        )
+        told = Counter((row["topic"].partition("/")[0], json.loads(row["event"])["delivery_id"]) for row in events)
+        steps = (("AlertSent", "sent_at"), ("AlertDelivered", "delivered_at"), ("AlertRead", "read_at"))
+        all_ = alerts.sql("select * from notify.deliveries where kind = 'alert'")
+        return told, Counter((step, str(row["id"])) for row in all_ for step, at in steps if row[at])
+
+    def agree() -> bool:  # Meta may tell it a moment after its own list says so
+        told, expected = told_and_expected()
+        return told == expected
+
+    until(agree, what="the ledger to have been told of all, once")
     unknown = sum(row["unknown_at"] is not None for row in rows.values())
     sent = sum(map(len, messages.values()))
     refused = dict(Counter(each["code"] for each in alerts.sandbox.refusals()))

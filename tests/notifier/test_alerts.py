@@ -441,7 +441,6 @@ def test_an_answer_that_never_comes_is_settled_by_a_status(alerts: Alerting) -> 
     incident = team.trigger()
     team.have(incident, sending=1)
     alerts.sandbox.behave()
-    team.have(incident, unknown=1)
     team.have(incident, read=1)
     (row,) = team.deliveries(incident)
     assert row["unknown_at"] and row["unknown_at"] <= row["read_at"]

@@ -84,7 +84,7 @@ def test_a_tap_acknowledges_as_that_person_and_everybody_sees_it(alerts: Alertin
     event = acknowledged(team, incident)
     assert event["payload"]["actor"] == {"kind": "whatsapp", "id": team.people[0]["id"]}
     (item,) = [each for each in team.all_of(incident, "timeline") if each["type"] == "IncidentAcknowledged"]
-    assert (item["actor"]["kind"], item["actor"]["name"]) == ("whatsapp", "P0")
+    assert (item["actor"]["kind"], item["actor"]["name"], item["actor"]["via"]) == ("whatsapp", "P0", "whatsapp")
     answer = team.answer(team.people[0]["whatsapp"])
     assert answer["text"].startswith(f"You have {incident['number']} now: It is down\nAcknowledged at ")
     assert [each["title"] for each in answer["buttons"]] == ["Start work", "Resolve"]
@@ -202,7 +202,7 @@ def test_texts_are_commands(alerts: Alerting) -> None:
 
     assert "no more alerts" in say("STOP")
     third = team.trigger("critical", "Third")
-    team.have(third, read=1, cancelled=1)
+    team.have(third, read=1, failed=1)
     assert {each["to"] for each in team.messages(third)} == {team.people[1]["whatsapp"].lstrip("+")}
     assert "again" in say("start")
     alerted(team, title="Fourth")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 PAIR_INTERVAL_S = 6.0
 PAIR_BURST = 45
 CALM_BURST = 10
-"""Of a burst, how many messages may be other than critical alerts: what they borrow, a critical one waits for."""
+"""Of a burst, how many may be alerts that are not critical: what they borrow, a critical one waits for."""
 
 PER_SECOND = 70
 SLACK_S = 0.3
@@ -29,11 +29,13 @@ EXACT_S = 1e-5
 
 @dataclass
 class _Burst:
-    """began: of its first message; paid_at: from when on a new burst may begin, without slack."""
+    """began: of its first message; paid_at: from when on a new burst may begin, without slack; calm: of the count,
+    what was not urgent."""
 
     began: float
     count: int
     paid_at: float
+    calm: int = 0
 
 
 class Limits:
@@ -60,16 +62,12 @@ class Limits:
         # Whoever waits for the number's turn may come too late to borrow from the person's.
         free_at = max(now, self._number_free_at())
         burst = self._bursts.get(person)
-        if (
-            burst is not None
-            and self._interval > 0
-            and not self._may_borrow(burst, free_at, PAIR_BURST if urgent else CALM_BURST)
-        ):
+        if burst is not None and self._interval > 0 and not self._may_borrow(burst, free_at, urgent=urgent):
             free_at = max(free_at, burst.paid_at + self._slack)
         wait = free_at - now
         return wait if wait > EXACT_S else 0.0
 
-    def count(self, person: str, now: float) -> None:
+    def count(self, person: str, now: float, *, urgent: bool = True) -> None:
         """A message leaves now."""
         self._follow(now)
         self._last.append(now)
@@ -77,6 +75,7 @@ class Limits:
         if burst is None or now >= burst.paid_at + self._slack - EXACT_S:
             burst = self._keep(person, _Burst(now, 0, now))
         burst.count += 1
+        burst.calm += not urgent
         burst.paid_at += self._interval
 
     def refused(self, person: str, now: float) -> None:
@@ -92,8 +91,9 @@ class Limits:
         for person, at in sorted(history, key=lambda sent: sent[1]):
             self.count(person, at)
 
-    def _may_borrow(self, burst: _Burst, now: float, most: int) -> bool:
-        return burst.count < most and now - burst.began < self._interval - self._slack
+    def _may_borrow(self, burst: _Burst, now: float, *, urgent: bool) -> bool:
+        free = burst.count < PAIR_BURST and (urgent or burst.calm < CALM_BURST)
+        return free and now - burst.began < self._interval - self._slack
 
     def _number_free_at(self) -> float:
         # The window is longer by the slack: late messages of one second arrive with early ones of the next.

@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from domain.alerting import RESEND_UNKNOWN_AFTER_S
+from domain.alerting import RESEND_UNKNOWN_AFTER_S, DeliveryState, before
 from workers.notifier.delivery import LEFT, OPTED_OUT, TAKEN_ON, Delivery, stopped
 
 Connection = AsyncConnection[Any]
@@ -28,7 +28,7 @@ MAX_UNKNOWN = 6
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A delivery that is due, and whom it is for."""
+    """A delivery that is due, and whom it is for. urgent: anything but an alert that is less than critical."""
 
     id: UUID
     channel: str
@@ -185,13 +185,18 @@ async def find(connection: Connection, id: UUID | None, wamid: str | None) -> UU
     return row[0] if row else None
 
 
+def _before(state: DeliveryState) -> str:
+    """The states that may become this one, as SQL has them."""
+    return ", ".join(f"'{each}'" for each in before(state))
+
+
 _FIRST = "d.severity is distinct from 'critical', d.kind = 'alert', d.severity"
 """What is critical, then replies, as somebody looks at the phone, then the rest (false before true)."""
 
 _DUE = f"""
     select id, channel, whatsapp, urgent from (
         select d.id, d.channel, coalesce(r.whatsapp, '') as whatsapp, d.kind, d.severity, d.due_at,
-               d.severity is not distinct from 'critical' as urgent,
+               d.severity is not distinct from 'critical' or d.kind = 'reply' as urgent,
                row_number() over (partition by d.recipient_id, d.channel
                                   order by {_FIRST}, d.due_at) as place
           from notify.deliveries d join notify.recipients r on r.id = d.recipient_id
@@ -258,7 +263,7 @@ _FAILED = f"""
                             and not exists ({_LATER} and later.state not in ('failed', 'cancelled'))
                             and not {_STOPPED} end as may
                   from notify.deliveries d where id = %(id)s) again
-         where d.id = again.id and d.state in ('sending', 'unknown', 'sent')
+         where d.id = again.id and d.state in ({_before("failed")})
         returning d.*, again.may, %(retry_s)s::float as retry_s),
     following as ({_NEXT_ATTEMPT} where may on conflict do nothing),
     other_way as (
@@ -307,18 +312,18 @@ _STATUS = {
         with told as (
             update notify.deliveries d set {_TOLD_OF}, state = 'sent',
                    sent_at = coalesce(sent_at, {_MOMENT.format("sending_at")})
-             where id = %(id)s and state in ('sending', 'unknown') returning *){_SETTLED}""",
+             where id = %(id)s and state in ({_before("sent")}) returning *){_SETTLED}""",
     "delivered": f"""
         with told as (
             update notify.deliveries d set {_TOLD_OF}, state = 'delivered',
                    sent_at = coalesce(sent_at, {_MOMENT.format("sending_at")}),
                    delivered_at = {_MOMENT.format("sent_at")}
-             where id = %(id)s and state in ('sending', 'unknown', 'sent') returning *){_SETTLED}""",
+             where id = %(id)s and state in ({_before("delivered")}) returning *){_SETTLED}""",
     "read": f"""
         with told as (
             update notify.deliveries d set {_TOLD_OF}, state = 'read',
                    sent_at = coalesce(sent_at, {_MOMENT.format("sending_at")}),
                    delivered_at = coalesce(delivered_at, {_MOMENT.format("sent_at")}),
                    read_at = {_MOMENT.format("coalesce(delivered_at, sent_at)")}
-             where id = %(id)s and state in ('sending', 'unknown', 'sent', 'delivered') returning *){_SETTLED}""",
+             where id = %(id)s and state in ({_before("read")}) returning *){_SETTLED}""",
 }

@@ -89,7 +89,7 @@ class Sender:
             if self._limits.may_send(number, now, urgent=urgent) > 0:
                 self._giving_way |= {number} if urgent else set()
                 return False
-            self._limits.count(number, now)
+            self._limits.count(number, now, urgent=urgent)
             return True
 
     def go(self, deliveries: list[Delivery]) -> None:
