@@ -233,9 +233,7 @@ def _replay(command: IncidentCommand, work: BatchWorkspace) -> Outcome | None:
 
 def _check_version(command: IncidentCommand, work: BatchWorkspace) -> None:
     incident = work.incident(command.request.organization_id, command.incident_id)
-    if incident.version != command.if_match and not work.only_told_of_alerts_since(
-        command.incident_id, command.if_match
-    ):
+    if incident.version != command.if_match and not work.only_told_since(command.incident_id, command.if_match):
         raise StaleVersion(
             f"INC-{incident.number} is at version {incident.version}, not {command.if_match}.",
             current=incident.version,

@@ -82,16 +82,17 @@ class BatchWorkspace:
         opened = stream[0].event.causation_id == stream[-1].event.causation_id
         return incident, stream[-1].position, opened
 
-    def only_told_of_alerts_since(self, incident_id: UUID, version: int | None) -> bool:
-        """Whether all that was recorded after `version` is what became of alerts. Who saw that version has seen
-        the incident as it stands: a message that arrives on a phone must not refuse what a person does."""
+    def only_told_since(self, incident_id: UUID, version: int | None) -> bool:
+        """Whether all that was recorded after `version` is the program's own: what became of alerts, that nobody
+        has come. Who saw that version has seen the incident as it stands: neither a message that arrives on a
+        phone nor a timer must refuse what a person does."""
         later = self._loaded.streams.get(incident_id, [])[version or 0 :]
         incident = self._incidents.get(incident_id)
         return (
             bool(later)
             and incident is not None
             and later[-1].version == incident.version
-            and all(isinstance(entry.event, e.ALERT_STEPS) for entry in later)
+            and all(isinstance(entry.event, e.NOTICES) for entry in later)
         )
 
     def position(self, incident_id: UUID) -> int:

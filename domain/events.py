@@ -221,8 +221,8 @@ class AlertFailed(AlertStep):
     reason: str
 
 
-ALERT_STEPS = (AlertSent, AlertDelivered, AlertRead, AlertFailed)
-"""They tell of a delivery, and change nothing about the incident itself."""
+NOTICES = (AlertSent, AlertDelivered, AlertRead, AlertFailed, IncidentEscalated, ResponseTargetMissed)
+"""What the program itself tells of an incident that waits for somebody: no person's change stands against it."""
 
 IncidentEvent: TypeAlias = (
     IncidentTriggered
