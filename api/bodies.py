@@ -40,6 +40,13 @@ def made(model: type[Model], values: Mapping[str, Any]) -> Model:
         raise RequestValidationError(errors, body=dict(values)) from None
 
 
+def required(field: str, value: str | None) -> str:
+    """The field, which may be left out where the address says it, and here does not. Raises InvalidField."""
+    if value is None:
+        raise InvalidField(field, "Is needed.")
+    return value
+
+
 def named(model: type[Model], name: str, body: BaseModel) -> Model:
     """The definition that the body gives of what the address names. Raises InvalidField where it names another."""
     values = {field: getattr(body, field) for field in type(body).model_fields}

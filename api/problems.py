@@ -21,6 +21,7 @@ STATUS: dict[type[errors.Refusal], tuple[int, str]] = {
     errors.IncidentNotFound: (404, "Not found"),
     errors.NotAllowedNow: (409, "Not allowed in the incident's present status"),
     errors.NotDefined: (404, "Not found"),
+    errors.NameTaken: (409, "Name taken"),
     errors.InUse: (409, "In use"),
     errors.IdempotencyKeyReused: (409, "Idempotency-Key already used"),
     errors.DedupKeyTaken: (409, "Another incident is open for the same alerts"),

@@ -7,12 +7,13 @@ from fastapi import APIRouter
 
 from api import setting_shapes as shapes
 from api.bodies import nothing_else
-from api.settings import STALE, Changing, Look, LookNow
+from api.settings import STALE, TAKEN, Changing, Look, LookNow
 from api.shapes import PROBLEMS, shows
 from api.views import Answer
 from commands.ids import new_id
 from domain import organization_decisions as decisions
 from domain.conditions import Facts
+from domain.decisions import Request
 from domain.escalating import policy_for, schedule_for
 from domain.explaining import passed_over
 from domain.organization import Organization
@@ -38,6 +39,26 @@ async def put_rules(change: Changing, body: shapes.RoutingBody) -> Answer:
         lambda now, request: decisions.set_routing(now, request, rules, body.default_team, new_id)
     )
     return Answer(_view(organization), headers=headers)
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[nothing_else(shapes.RuleBody)],
+    responses={**shows(Rule, 201), **STALE, **TAKEN},
+)
+async def post_rule(change: Changing, body: shapes.RuleBody) -> Answer:
+    """Put a new rule after all others: 201."""
+
+    def with_it(now: Organization, request: Request) -> decisions.Events:
+        others = [(rule.id, rule) for rule in now.rules if rule.name != body.name]
+        rules = [*others, (body.id, _rule(body))]
+        return decisions.set_routing(now, request, rules, now.default_team, new_id)
+
+    organization, headers = await change.create(
+        with_it, lambda now: any(rule.name == body.name for rule in now.rules)
+    )
+    return Answer(organization.rules[-1].model_dump(mode="json"), 201, headers)
 
 
 @router.post("/test", dependencies=[nothing_else(shapes.RoutingQuestion)], responses=shows(shapes.RoutingAnswer))

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from api import setting_shapes as shapes
-from api.bodies import made, named, nothing_else
+from api.bodies import made, named, nothing_else, required
 from api.moments import Moment, moment
 from api.oncall import on_call_view
-from api.settings import REMOVED, STALE, USED, Changing, Look, Named
+from api.settings import REMOVED, STALE, TAKEN, USED, Change, Changing, Decide, Look, Named
 from api.shapes import PROBLEMS, shows
 from api.views import Answer
 from commands.ids import new_id
@@ -50,12 +50,22 @@ async def get_schedule(look: Look, name: Named) -> Answer:
 @router.put("/{name}", dependencies=[nothing_else(shapes.ScheduleBody)], responses={**shows(Schedule), **STALE})
 async def put_schedule(change: Changing, name: Named, body: shapes.ScheduleBody) -> Answer:
     """Make a schedule, or make it so. Overrides without an id get one."""
-    schedule = named(Schedule, name, body)
-    people = await change.people()
-    organization, headers = await change.run(
-        lambda now, request: decisions.define_schedule(now, request, schedule, people, new_id)
-    )
-    return Answer(view(organization.schedules[schedule.name]), headers=headers)
+    schedule, define = await _defining(change, name, body)
+    organization, headers = await change.run(define)
+    return Answer(view(organization.schedules[schedule]), headers=headers)
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[nothing_else(shapes.ScheduleBody)],
+    responses={**shows(Schedule, 201), **STALE, **TAKEN},
+)
+async def post_schedule(change: Changing, body: shapes.ScheduleBody) -> Answer:
+    """Make a new schedule: 201."""
+    schedule, define = await _defining(change, required("name", body.name), body)
+    organization, headers = await change.create(define, lambda now: schedule in now.schedules)
+    return Answer(view(organization.schedules[schedule]), 201, headers)
 
 
 @router.delete("/{name}", status_code=204, response_class=Response, responses={**REMOVED, **STALE, **USED})
@@ -133,3 +143,8 @@ def people_on(schedule: Schedule) -> set[UUID]:
 
 def view(schedule: Schedule) -> dict[str, Any]:
     return schedule.model_dump(mode="json")
+
+
+async def _defining(change: Change, name: str, body: shapes.ScheduleBody) -> tuple[str, Decide]:
+    schedule, people = named(Schedule, name, body), await change.people()
+    return schedule.name, lambda now, request: decisions.define_schedule(now, request, schedule, people, new_id)

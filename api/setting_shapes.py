@@ -14,7 +14,7 @@ from domain.oncall import Layer, Override, Schedule
 from domain.quiet import Maintenance, QuietHours
 from domain.routing import Rule
 from domain.values import Name
-from domain.words import SEVERITIES, Category, Severity
+from domain.words import Category, Severity
 
 Names = dict[str, str]
 """What people are called, by their id."""
@@ -205,7 +205,7 @@ class PolicyBody(BaseModel):
     """Steps of a wait and of whom to alert."""
 
     name: Name | None = None
-    severities: tuple[Severity, ...] = SEVERITIES
+    severities: tuple[Severity, ...] = ("critical", "high")
     steps: tuple[Step, ...]
     repeat: int = Field(default=0, ge=0, le=20)
     repeat_after_s: int = Field(default=300, ge=1, le=LONGEST_WAIT_S)

@@ -19,6 +19,7 @@ from api.shapes import Problem
 from api.views import Answer
 from commands.ids import new_id
 from domain.decisions import Request
+from domain.errors import NameTaken
 from domain.organization import Organization
 from domain.organization_decisions import Events, unchanged_since
 
@@ -30,6 +31,7 @@ REMOVED: dict[int | str, dict[str, Any]] = {204: {"description": "Removed"}}
 STALE: dict[int | str, dict[str, Any]] = {
     412: {"model": Problem, "description": "The settings have changed since the version in If-Match"}
 }
+TAKEN: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "There is another of that name"}}
 USED: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "In use, and by what"}}
 
 
@@ -126,6 +128,19 @@ class Change:
 
         organization, position = await change(self.services, self.caller, decided)
         return organization, headers(organization, position)
+
+    async def create(
+        self, decide: Decide, there: Callable[[Organization], bool]
+    ) -> tuple[Organization, dict[str, str]]:
+        """Run it, for what is new. Raises NameTaken where it is there already, and is not the very same."""
+
+        def decided(organization: Organization, request: Request) -> Events:
+            events = decide(organization, request)
+            if events and there(organization):
+                raise NameTaken("There is another of that name.")
+            return events
+
+        return await self.run(decided)
 
     async def remove(self, decide: Decide) -> Response:
         """Run it and answer 204."""

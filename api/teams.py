@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from api import setting_shapes as shapes
-from api.settings import REMOVED, STALE, USED, Changing, Look, Named
+from api.bodies import required
+from api.settings import REMOVED, STALE, TAKEN, USED, Change, Changing, Decide, Look, Named
 from api.shapes import PROBLEMS, shows
 from api.views import Answer
 from domain import organization_decisions as decisions
@@ -39,18 +40,29 @@ async def put_team(change: Changing, name: Named, body: shapes.TeamBody) -> Answ
     """Make a team, or make it so. Members have to be people who see incidents."""
     if body.name is not None and body.name != name.strip():
         raise InvalidField("name", "Is not the one in the address; a team cannot be renamed.")
-    people = await change.people()
-    team = Team(name.strip(), tuple(body.members), body.schedule, body.policy)
-    organization, headers = await change.run(
-        lambda now, request: decisions.define_team(now, request, team, people)
-    )
-    return Answer(_view(organization.teams[team.name]), headers=headers)
+    team, define = await _defining(change, name.strip(), body)
+    organization, headers = await change.run(define)
+    return Answer(_view(organization.teams[team]), headers=headers)
+
+
+@router.post("", status_code=201, responses={**shows(shapes.Team, 201), **STALE, **TAKEN})
+async def post_team(change: Changing, body: shapes.TeamBody) -> Answer:
+    """Make a new team: 201."""
+    team, define = await _defining(change, required("name", body.name), body)
+    organization, headers = await change.create(define, lambda now: team in now.teams)
+    return Answer(_view(organization.teams[team]), 201, headers)
 
 
 @router.delete("/{name}", status_code=204, response_class=Response, responses={**REMOVED, **STALE, **USED})
 async def delete_team(change: Changing, name: Named) -> Response:
     """Remove a team that no rule, default or policy names. Incidents keep its name."""
     return await change.remove(lambda now, request: decisions.remove_team(now, request, name))
+
+
+async def _defining(change: Change, name: str, body: shapes.TeamBody) -> tuple[str, Decide]:
+    people = await change.people()
+    team = Team(name, tuple(body.members), body.schedule, body.policy)
+    return name, lambda now, request: decisions.define_team(now, request, team, people)
 
 
 def _view(team: Team) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class NotDefined(Refusal):
     """The organisation has nothing of that kind and name."""
 
 
+class NameTaken(Refusal):
+    """There is another of that kind and name already."""
+
+
 class InUse(Refusal):
     """It cannot be removed while something else names it. `by` says what, in words."""
 

@@ -53,6 +53,23 @@ def test_what_was_put_is_read_and_putting_it_again_changes_nothing(own: Org) -> 
     assert set(policies["defaults"]) == {"critical", "high"}
 
 
+def test_what_is_new_can_be_posted_and_only_once(own: Org) -> None:
+    layer = daily(own.admin)
+    for path, name, body, other in (
+        ("/schedules", "primary", layer, {**layer, "time_zone": "Europe/Paris"}),
+        ("/escalation-policies", "standard", POLICY, {**POLICY, "repeat": 7}),
+        ("/teams", "payments", {"members": [own.admin]}, {"members": []}),
+        ("/routing-rules", "all", {"team": "payments"}, {"team": "payments", "schedule": "primary"}),
+    ):
+        made = post(own, path, {"name": name, **body}).json()
+        assert made["name"] == name
+        assert post(own, path, {"name": name, **body}).json() == made, "a retry"
+        problem(own.http.post(f"/api/v1{path}", json={"name": name, **other}), 409)
+        assert problem(own.http.post(f"/api/v1{path}", json=body), 422)["errors"][0]["field"] == "name"
+        listed = own.get(path)
+        assert listed["rules" if path == "/routing-rules" else "items"] == [made]
+
+
 def test_two_admins_do_not_overwrite_each_other(own: Org) -> None:
     seen = own.http.get("/api/v1/teams").headers["ETag"]
     changed = put(own, "/teams/search", {}, **{"If-Match": seen})
