@@ -1,9 +1,12 @@
 """Quiet hours: when a person is not to be woken but for critical. One's own, or set by an admin."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
+from psycopg import Cursor
 from starlette.responses import Response
 
 from api import setting_shapes as shapes
@@ -14,7 +17,7 @@ from api.shapes import PROBLEMS, shows
 from api.views import Answer
 from domain import organization_decisions as decisions
 from domain.organization import Organization
-from domain.quiet import QuietHours
+from domain.quiet import HELD, QuietHours, held_until
 
 router = APIRouter(prefix="/api/v1", tags=["on-call"], responses=PROBLEMS)
 
@@ -67,16 +70,36 @@ async def delete_quiet_hours(change: Changing, id: UUID) -> Response:
 async def _set(change: Change, person: UUID, quiet: QuietHours) -> Answer:
     people = await change.people()
     organization, headers = await change.run(
-        lambda now, request: decisions.set_quiet_hours(now, request, person, quiet, people)
+        lambda now, request: decisions.set_quiet_hours(now, request, person, quiet, people),
+        _releasing(person, quiet),
     )
     return Answer(_view(organization, person), headers=headers)
 
 
 async def _remove(change: Change, person: UUID) -> Response:
     people = await change.people()
-    return await change.remove(lambda now, request: decisions.set_quiet_hours(now, request, person, None, people))
+    return await change.remove(
+        lambda now, request: decisions.set_quiet_hours(now, request, person, None, people),
+        _releasing(person, None),
+    )
+
+
+def _releasing(person: UUID, quiet: QuietHours | None) -> Callable[[Cursor[Any]], None]:
+    """What waits for the end of the person's quiet hours goes by the new ones. What is critical never waits."""
+
+    def write(cursor: Cursor[Any]) -> None:
+        until = held_until(quiet, "high", datetime.now(UTC)) if quiet is not None else None
+        cursor.execute(_RELEASE, {"until": until, "person": person, "held": HELD})
+
+    return write
 
 
 def _view(organization: Organization, person: UUID) -> dict[str, Any]:
     quiet = organization.quiet.get(person)
     return {"person": person, "quiet_hours": quiet.model_dump(mode="json") if quiet else None}
+
+
+_RELEASE = """
+    update notify.deliveries d set due_at = coalesce(%(until)s, clock_timestamp())
+      from notify.recipients r
+     where r.id = d.recipient_id and r.person_id = %(person)s and d.state = 'queued' and d.reason = %(held)s"""

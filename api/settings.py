@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 from uuid import UUID, uuid5
 
 from fastapi import Depends, Path
+from psycopg import Cursor
 from starlette.responses import Response
 
 from api import schemas
@@ -119,14 +120,17 @@ class Change:
         key = await self._call.idempotency()
         return new_id() if key is None else uuid5(self.caller.organization_id, key.key)
 
-    async def run(self, decide: Decide) -> tuple[Organization, dict[str, str]]:
-        """The organisation afterwards, and the headers. Raises the Refusal of `decide`, StaleVersion."""
+    async def run(
+        self, decide: Decide, write: Callable[[Cursor[Any]], None] = lambda _: None
+    ) -> tuple[Organization, dict[str, str]]:
+        """The organisation afterwards, and the headers. write: rows that belong to the change. Raises the Refusal
+        of `decide`, StaleVersion."""
 
         def decided(organization: Organization) -> Events:
             unchanged_since(organization, self._call.if_match)
             return decide(organization, self.request)
 
-        organization, position = await change(self.services, self.caller, decided)
+        organization, position = await change(self.services, self.caller, decided, write)
         return organization, headers(organization, position)
 
     async def create(
@@ -142,9 +146,9 @@ class Change:
 
         return await self.run(decided)
 
-    async def remove(self, decide: Decide) -> Response:
+    async def remove(self, decide: Decide, write: Callable[[Cursor[Any]], None] = lambda _: None) -> Response:
         """Run it and answer 204."""
-        _, sent = await self.run(decide)
+        _, sent = await self.run(decide, write)
         return Response(status_code=204, headers=sent)
 
 

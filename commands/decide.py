@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol, assert_never
+from typing import Literal, Protocol, assert_never
 from uuid import UUID
 
 from commands.append import Append, Claim, Held, Key, Waiting
@@ -14,6 +14,7 @@ from commands.incident import (
     ChangeSeverity,
     ClearAlerts,
     Correct,
+    EndMaintenance,
     Escalate,
     FoldAlerts,
     IncidentCommand,
@@ -32,6 +33,7 @@ from domain import decisions
 from domain import events as e
 from domain.conditions import Facts
 from domain.errors import DedupKeyTaken, IncidentNotFound, InvalidField
+from domain.escalating import chosen_by
 from domain.incident import Incident
 from domain.placing import Place, place
 from domain.words import Category, Severity
@@ -87,11 +89,11 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
                 severity=command.severity,
                 targets=known.organization.targets,
                 reason=command.reason,
-                place=_place(known, incident, request, severity=command.severity, category=incident.category),
+                place=_place(known, incident, request, severity=command.severity),
             )
         case ChangeCategory():
             known = look.organization(request.organization_id)
-            place = _place(known, incident, request, severity=incident.severity, category=command.category)
+            place = _place(known, incident, request, category=command.category)
             events = decisions.change_category(incident, request, category=command.category, place=place)
         case AssignResponder():
             events = decisions.assign_responder(incident, request, person_id=command.person_id)
@@ -153,6 +155,10 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
             )
         case MissTarget():
             events = decisions.miss_target(incident, request)
+        case EndMaintenance():
+            known = look.organization(request.organization_id)
+            place = _place(known, incident, request)
+            events = decisions.end_maintenance(incident, request, place=place)
         case _:
             assert_never(command)
     return Draft(id, {id: events})
@@ -202,11 +208,30 @@ def _trigger(command: Trigger, look: Workspace) -> Draft:
 
 
 def _place(
-    known: Known, incident: Incident, request: decisions.Request, *, severity: Severity, category: Category | None
+    known: Known,
+    incident: Incident,
+    request: decisions.Request,
+    *,
+    severity: Severity | None = None,
+    category: Category | Literal["as it is"] | None = "as it is",
 ) -> Place:
-    """Where an incident goes by itself when it gets this severity and category."""
-    facts = Facts(severity, category, incident.source, incident.labels)
-    return place(known.organization, known.router, facts, request.asked_at, team=incident.team)
+    """Where an incident goes by itself, with another severity or category. With another category it is routed
+    anew, unless by hand. Somebody looked at it, or the window is over: maintenance does not hold it back."""
+    routed = category != "as it is" and not incident.team_by_hand
+    return place(
+        known.organization,
+        known.router,
+        Facts(
+            severity or incident.severity,
+            incident.category if category == "as it is" else category,
+            incident.source,
+            incident.labels,
+        ),
+        request.asked_at,
+        team=None if routed else incident.team,
+        rule=chosen_by(known.organization, incident),
+        despite_maintenance=True,
+    )
 
 
 def _attach(command: Trigger, incident: Incident, key: Key) -> Draft:

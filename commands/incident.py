@@ -181,6 +181,11 @@ class MissTarget(Command):
     """Say that the response target has passed, unless somebody has taken it on."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndMaintenance(Command):
+    """Alert from now on of what a maintenance window held back, unless somebody has taken it on."""
+
+
 IncidentCommand: TypeAlias = (
     Trigger
     | Acknowledge
@@ -199,6 +204,7 @@ IncidentCommand: TypeAlias = (
     | RecordAlert
     | Escalate
     | MissTarget
+    | EndMaintenance
 )
 
 

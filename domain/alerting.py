@@ -42,16 +42,23 @@ def calls_for(event: e.IncidentEvent) -> Severity | None:
 
     That is an incident triggered as critical or high, or raised to one of them. What the system itself writes
     down is history that was taken over from elsewhere, and what falls into a maintenance window was expected:
-    they wake nobody.
+    they wake nobody, until the window is over.
     """
+    if isinstance(event, e.MaintenanceEnded):
+        return event.severity if event.severity in ALERTED else None
     if event.actor.kind == "system":
         return None
     match event:
         case e.IncidentTriggered(severity=severity, maintenance=None) if severity in ALERTED:
             return severity
-        case e.SeverityChanged(severity=severity, previous=previous) if severity in ALERTED:
-            return severity if _rank(severity) < _rank(previous) else None
+        case e.SeverityChanged(severity=severity) if severity in ALERTED and is_raised(event):
+            return severity
     return None
+
+
+def is_raised(event: e.SeverityChanged) -> bool:
+    """Whether it is more severe than before."""
+    return _rank(event.severity) < _rank(event.previous)
 
 
 def ends_alerting(event: e.IncidentEvent) -> bool:

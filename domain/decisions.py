@@ -103,18 +103,24 @@ def trigger(
             maintenance=place.maintenance,
         ),
     )
-    return opened + _placed(request, place, team=team, person=None)
+    return opened + _placed(request, place, team=place.team if team is None else None, person=place.person)
 
 
 def _placed(request: Request, place: Place, *, team: str | None, person: UUID | None) -> Events:
-    """Give it to the team and the person that were found for it, where it has none."""
+    """Give it to that team and that person, who were found for it; None: to nobody else."""
     meta = request.meta() | {"actor": SYSTEM}
     events: Events = ()
-    if team is None and place.team is not None:
-        events += (e.TeamAssigned(**meta, team=place.team, because=place.team_because, rule=place.rule),)
-    if person is None and place.person is not None:
-        events += (e.ResponderAssigned(**meta, person_id=place.person, because=place.person_because),)
+    if team is not None:
+        events += (e.TeamAssigned(**meta, team=team, because=place.team_because, rule=place.rule),)
+    if person is not None:
+        events += (e.ResponderAssigned(**meta, person_id=person, because=place.person_because),)
     return events
+
+
+def _missing(incident: Incident, request: Request, place: Place) -> Events:
+    """Give it what it has not."""
+    team = place.team if incident.team is None else None
+    return _placed(request, place, team=team, person=place.person if incident.assignee is None else None)
 
 
 def acknowledge(incident: Incident, request: Request, *, note: str | None = None) -> Events:
@@ -177,20 +183,28 @@ def change_severity(
             response_target_s=targets[severity],
             reason=reason,
         ),
-        *_placed(request, place, team=incident.team, person=incident.assignee),
+        *_missing(incident, request, place),
     )
 
 
 def change_category(
     incident: Incident, request: Request, *, category: Category | None, place: Place = NOWHERE
 ) -> Events:
-    """Set the category. Nothing happens where it is that already. place: as for the severity."""
+    """Set the category. Nothing happens where it is that already.
+
+    place: where it goes by itself with that category. A team that was named by hand keeps it; so does who leads
+    it, if named by hand or at work on it already.
+    """
     _check(incident, request, "given another category")
     if category == incident.category:
         return ()
+    moves = place.team not in (None, incident.team) and not incident.team_by_hand
+    leads = incident.assignee is not None and (
+        not moves or incident.lead_by_hand or incident.status != "triggered" or place.person == incident.assignee
+    )
     return (
         e.CategoryChanged(**request.meta(), category=category, previous=incident.category),
-        *_placed(request, place, team=incident.team, person=incident.assignee),
+        *_placed(request, place, team=place.team if moves else None, person=None if leads else place.person),
     )
 
 
@@ -242,7 +256,21 @@ def miss_target(incident: Incident, request: Request) -> Events:
     """Say that the response target has passed; nothing happens where it has not, or somebody has taken it on."""
     if incident.status != "triggered" or incident.merged_into is not None or request.at < incident.response_due_at:
         return ()
-    return (e.ResponseTargetMissed(**request.meta(), response_target_s=incident.response_target_s),)
+    meta = request.meta() | {"occurred_at": incident.response_due_at}
+    return (e.ResponseTargetMissed(**meta, response_target_s=incident.response_target_s),)
+
+
+def end_maintenance(incident: Incident, request: Request, *, place: Place = NOWHERE) -> Events:
+    """Alert from now on of what a maintenance window held back; nothing happens where somebody has taken it on.
+
+    place: where it goes by itself now; who has it already keeps it.
+    """
+    if incident.maintenance is None or incident.status != "triggered" or incident.merged_into is not None:
+        return ()
+    return (
+        e.MaintenanceEnded(**request.meta(), window=incident.maintenance, severity=incident.severity),
+        *_missing(incident, request, place),
+    )
 
 
 def record_alert(

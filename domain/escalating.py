@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from domain import events as e
-from domain.escalation import Policy, Target, ToEverybody, ToPerson, ToSchedule, ToTeam, default_policy
-from domain.oncall import on_call_at
+from domain.escalation import Policy, Target, ToEverybody, ToPerson, ToSchedule, ToTeam, default_policy, plan
+from domain.incident import Incident
+from domain.oncall import everybody_on, on_call_at
 from domain.organization import Organization
 from domain.routing import Rule
 from domain.words import Severity
@@ -20,13 +20,9 @@ class Whom(NamedTuple):
     everybody: bool
 
 
-def chosen_by(organization: Organization, events: Iterable[e.IncidentEvent]) -> Rule | None:
+def chosen_by(organization: Organization, incident: Incident) -> Rule | None:
     """The routing rule that gave the incident its team; None where it was given by hand, or the rule is gone."""
-    rule = None
-    for event in events:
-        if isinstance(event, e.TeamAssigned):
-            rule = event.rule
-    return next((each for each in organization.rules if each.id == rule), None) if rule is not None else None
+    return next((each for each in organization.rules if each.id == incident.team_rule), None)
 
 
 def schedule_for(organization: Organization, rule: Rule | None, team: str | None) -> str | None:
@@ -71,3 +67,24 @@ def whom(
             case ToEverybody():
                 everybody = True
     return Whom(frozenset(people), everybody)
+
+
+def reached_later(organization: Organization, incident: Incident, at: datetime) -> frozenset[UUID]:
+    """The people whom the incident's policy alerts, but not at once: their turn comes with their step.
+
+    Of a schedule that is everybody on it who is not on call at that instant.
+    """
+    rule = chosen_by(organization, incident)
+    policy = policy_for(organization, rule, incident.team, incident.severity)
+    if policy is None:
+        return frozenset()
+    people: set[UUID] = set()
+    for target in (target for step in policy.steps for target in step.targets):
+        if isinstance(target, ToSchedule):
+            name = target.id or schedule_for(organization, rule, incident.team)
+            people |= everybody_on(organization.schedules[name]) if name in organization.schedules else set()
+    steps = plan(policy, at)
+    targets = [target for step in steps for target in step.targets]
+    people |= whom(organization, targets, rule, incident.team, at).people
+    first = [target for step in steps if step.at == at for target in step.targets]
+    return frozenset(people) - whom(organization, first, rule, incident.team, at).people

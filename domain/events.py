@@ -135,7 +135,7 @@ class AlertReceived(Event):
 class IncidentEscalated(Event):
     """Nobody acknowledged in time, so the next step of the policy was alerted.
 
-    people: who; everybody: also all recipients that want to hear of the severity; round: from 2 on a repetition.
+    people: who; everybody: also all recipients of the organisation; round: from 2 on a repetition.
     """
 
     step: int
@@ -149,6 +149,14 @@ class ResponseTargetMissed(Event):
     """Nobody acknowledged within the response target."""
 
     response_target_s: int
+
+
+class MaintenanceEnded(Event):
+    """The maintenance window in which it was expected is over, and nobody has taken it on: people are alerted of
+    it from now on. window: its name; severity: the incident's."""
+
+    window: str
+    severity: Severity
 
 
 class IncidentResolved(Event):
@@ -221,7 +229,15 @@ class AlertFailed(AlertStep):
     reason: str
 
 
-NOTICES = (AlertSent, AlertDelivered, AlertRead, AlertFailed, IncidentEscalated, ResponseTargetMissed)
+NOTICES = (
+    AlertSent,
+    AlertDelivered,
+    AlertRead,
+    AlertFailed,
+    IncidentEscalated,
+    ResponseTargetMissed,
+    MaintenanceEnded,
+)
 """What the program itself tells of an incident that waits for somebody: no person's change stands against it."""
 
 IncidentEvent: TypeAlias = (
@@ -236,6 +252,7 @@ IncidentEvent: TypeAlias = (
     | AlertReceived
     | IncidentEscalated
     | ResponseTargetMissed
+    | MaintenanceEnded
     | IncidentResolved
     | IncidentReopened
     | IncidentMerged

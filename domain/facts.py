@@ -98,6 +98,7 @@ class IncidentFacts:
                 | e.AlertReceived()
                 | e.IncidentEscalated()
                 | e.ResponseTargetMissed()
+                | e.MaintenanceEnded()
                 | e.IncidentAbsorbed()
                 | e.AlertSent()
                 | e.AlertDelivered()

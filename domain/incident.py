@@ -22,7 +22,8 @@ CHANGES_STATUS = (
 
 @dataclass(kw_only=True)
 class Incident(IncidentFacts):
-    """Everything known about one incident after `version` events."""
+    """Everything known about one incident after `version` events. team_rule: the routing rule that chose its
+    team, if one did."""
 
     id: UUID
     organization_id: UUID
@@ -36,6 +37,9 @@ class Incident(IncidentFacts):
     source_id: UUID | None = None
     dedup_key: str | None = None
     maintenance: str | None = None
+    team_rule: UUID | None = None
+    team_by_hand: bool = False
+    lead_by_hand: bool = False
     investigating_at: datetime | None = None
     alert_count: int = 0
     version: int = 1
@@ -58,6 +62,7 @@ class Incident(IncidentFacts):
             dedup_key=event.dedup_key,
             maintenance=event.maintenance,
             team=event.team,
+            team_by_hand=event.team is not None,
             triggered_at=event.occurred_at,
             status_by=event.actor,
             status_at=event.occurred_at,
@@ -79,6 +84,11 @@ class Incident(IncidentFacts):
             case e.InvestigationStarted() | e.IncidentReopened():
                 if self.investigating_at is None:
                     self.investigating_at = event.occurred_at
+            case e.TeamAssigned():
+                self.team_rule = event.rule
+                self.team_by_hand = event.team is not None and event.because is None
+            case e.ResponderAssigned():
+                self.lead_by_hand = event.person_id is not None and event.because is None
             case e.AlertReceived():
                 self.alert_count += event.count
             case e.IncidentAbsorbed():

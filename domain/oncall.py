@@ -102,6 +102,12 @@ class Standing(NamedTuple):
     decides: bool
 
 
+def everybody_on(schedule: Schedule) -> set[UUID]:
+    """Everybody whom the schedule names."""
+    named = {person for layer in schedule.layers for person in layer.people}
+    return named | {override.person for override in schedule.overrides if override.person is not None}
+
+
 def on_call_at(schedule: Schedule, at: datetime) -> UUID | None:
     """Who is on call at that instant; None is a gap. Raises InvalidField where `at` has no time zone."""
     at = moment("at", at)

@@ -11,6 +11,7 @@ from domain.oncall import on_call_at
 from domain.organization import Organization
 from domain.quiet import under_maintenance
 from domain.router import Router
+from domain.routing import Rule
 
 
 class Place(NamedTuple):
@@ -27,13 +28,25 @@ class Place(NamedTuple):
 NOWHERE = Place()
 
 
-def place(organization: Organization, router: Router, facts: Facts, at: datetime, *, team: str | None) -> Place:
-    """Where an incident of these facts goes at that instant. team: the one that was named by hand, which wins.
+def place(
+    organization: Organization,
+    router: Router,
+    facts: Facts,
+    at: datetime,
+    *,
+    team: str | None,
+    rule: Rule | None = None,
+    despite_maintenance: bool = False,
+) -> Place:
+    """Where an incident of these facts goes at that instant. team: the one that it has and keeps; rule: the one
+    that chose it.
 
     Only what wakes people gets a person at once; what can wait is the team's, which looks at it in its hours.
     """
-    window = under_maintenance(tuple(organization.windows.values()), facts, at) if organization.windows else None
-    found, because, rule = team, None, None
+    window = None
+    if organization.windows and not despite_maintenance:
+        window = under_maintenance(tuple(organization.windows.values()), facts, at)
+    found, because = team, None
     if team is None:
         routed = router.route(facts)
         found, because, rule = routed.team, routed.because if routed.team is not None else None, routed.rule

@@ -15,6 +15,9 @@ from domain.values import SOME, Name
 from domain.windows import Window, always_open, closes_at
 from domain.words import Severity
 
+HELD = "It is the recipient's quiet hours."
+"""Why a delivery waits."""
+
 
 class Maintenance(Value):
     """From `start` (included) to `end` (not included), what meets the conditions is expected and wakes nobody."""

@@ -256,7 +256,7 @@ def run_escalate(config: Config) -> None:
     tune()
     store = open_store(config.dsn)
     executor = Executor(store)
-    timers = Timers(executor.organizations.get)
+    timers = Timers(executor.organizations.now)
 
     def follower(set_: Callable[[], None]) -> Consumer:
         return Consumer(config.dsn, "escalate", source(config), timers.react, set_)

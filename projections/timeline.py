@@ -47,9 +47,12 @@ def tell(event: e.IncidentEvent) -> Told:
         case e.AlertReceived():
             return Told(_alerts(event.count), "\n".join(alert.summary for alert in event.alerts) or None)
         case e.IncidentEscalated():
-            return Told(f"Escalated to step {event.step}", event.reason)
+            whom, person = _whom(event)
+            return Told(f"Escalated to step {event.step}{whom}", event.reason, person)
         case e.ResponseTargetMissed():
             return Told(f"Nobody acknowledged within {_words(event.response_target_s)}")
+        case e.MaintenanceEnded():
+            return Told(f"Maintenance “{event.window}” is over, and nobody has taken this on")
         case e.IncidentResolved():
             return Told("Resolved", event.note)
         case e.IncidentReopened():
@@ -72,6 +75,16 @@ def tell(event: e.IncidentEvent) -> Told:
             return Told(f"{{person}} was not reached {_on(event)}", event.reason, event.recipient_id)
         case _:
             assert_never(event)
+
+
+def _whom(event: e.IncidentEscalated) -> tuple[str, UUID | None]:
+    """Whom a step alerts, as a part of a summary, and the person whose name it needs."""
+    people = event.people or ()
+    if event.everybody:
+        return ": everybody", None
+    if len(people) == 1:
+        return ": {person}", people[0]
+    return (f": {len(people)} people" if people else ""), None
 
 
 def _alerts(count: int) -> str:
@@ -97,7 +110,7 @@ class Timeline:
     """One row per event of an incident; shown in order of when it happened, then of the ledger."""
 
     name: str = "timeline"
-    rules: int = 1
+    rules: int = 2
     names: tuple[str, ...] = ("timeline",)
     tables: str = """
         create table timeline (

@@ -54,6 +54,7 @@ OTHERS: list[tuple[e.IncidentEvent, bool]] = [
     (e.AlertReceived(**meta(1), count=1, first_at=at(0), last_at=at(1)), False),
     (e.IncidentEscalated(**meta(1), step=1), False),
     (e.ResponseTargetMissed(**meta(1), response_target_s=300), False),
+    (e.MaintenanceEnded(**meta(1), window="W", severity="high"), False),
     (e.IncidentReopened(**meta(1), reason="R"), False),
     (e.IncidentAbsorbed(**meta(1), merged_id=OTHER, merged_number=8, alert_count=1), False),
     (e.DetailsCorrected(**meta(1), title="T"), False),

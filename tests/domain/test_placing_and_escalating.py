@@ -149,10 +149,10 @@ def test_the_rule_that_chose_is_the_one_of_the_last_assignment() -> None:
     by_rule = e.TeamAssigned(**meta(1), team="shop", rule=RULE)
     by_hand = e.TeamAssigned(**meta(2), team="data")
     organization = shop()
-    assert chosen_by(organization, [triggered(), by_rule]) == organization.rules[0]
-    assert chosen_by(organization, [triggered(), by_rule, by_hand]) is None
-    assert chosen_by(organization, [triggered()]) is None
-    assert chosen_by(shop(rules=()), [triggered(), by_rule]) is None
+    assert chosen_by(organization, incident(triggered(), by_rule)) == organization.rules[0]
+    assert chosen_by(organization, incident(triggered(), by_rule, by_hand)) is None
+    assert chosen_by(organization, incident(triggered())) is None
+    assert chosen_by(shop(rules=()), incident(triggered(), by_rule)) is None
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ EVENTS: list[e.IncidentEvent] = [
     e.IncidentEscalated(**meta(9, SYSTEM), step=2, reason="Nobody acknowledged"),
     e.IncidentEscalated(**meta(9, SYSTEM), step=3, people=(ALICE.id,), everybody=True, round=2),
     e.ResponseTargetMissed(**meta(9, SYSTEM), response_target_s=300),
+    e.MaintenanceEnded(**meta(9, SYSTEM), window="Upgrade", severity="critical"),
     e.IncidentResolved(**meta(10)),
     e.IncidentResolved(**meta(10), note="Rolled back"),
     e.IncidentReopened(**meta(11), reason="Back again"),

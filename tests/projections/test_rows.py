@@ -25,7 +25,7 @@ FRESH = {
     "acknowledged_at": None, "investigating_at": None,
     "first_resolved_at": None, "resolved_at": None, "reopen_count": 0, "alert_count": 2,
     "merged_into": None, "status_by": PROMETHEUS.model_dump(mode="json"), "status_at": at(0), "version": 1,
-    "severity_rank": 2,
+    "severity_rank": 2, "team_rule": None, "team_by_hand": True, "lead_by_hand": False,
 }  # fmt: skip
 
 
@@ -46,11 +46,15 @@ CASES: dict[str, tuple[tuple[e.IncidentEvent, ...], dict[str, Any]]] = {
         {"status": "investigating", "acknowledged_at": at(6), "investigating_at": at(6), **by(BOB, 6)},
     ),
     "UpdatePosted": ((e.UpdatePosted(**meta(6), body="B"),), {}),
-    "ResponderAssigned": ((e.ResponderAssigned(**meta(6), person_id=PERSON),), {"assignee": PERSON}),
+    "ResponderAssigned": ((e.ResponderAssigned(**meta(6), person_id=PERSON),), {"assignee": PERSON, "lead_by_hand": True}),
     "ResponderAssigned to nobody": (
         (e.ResponderAssigned(**meta(6), person_id=PERSON), e.ResponderAssigned(**meta(7))), {}
     ),
-    "TeamAssigned": ((e.TeamAssigned(**meta(6)),), {"team": None}),
+    "TeamAssigned": ((e.TeamAssigned(**meta(6)),), {"team": None, "team_by_hand": False}),
+    "TeamAssigned by a rule": (
+        (e.TeamAssigned(**meta(6), team="data", because="R", rule=OTHER),),
+        {"team": "data", "team_rule": OTHER, "team_by_hand": False},
+    ),
     "SeverityChanged": (
         (e.SeverityChanged(**meta(6), severity="critical", previous="high", response_target_s=300),),
         {"severity": "critical", "response_target_s": 300, "severity_rank": 1},
@@ -60,6 +64,7 @@ CASES: dict[str, tuple[tuple[e.IncidentEvent, ...], dict[str, Any]]] = {
         (e.AlertReceived(**meta(6), count=40, first_at=at(5), last_at=at(6)),), {"alert_count": 42}
     ),
     "IncidentEscalated": ((e.IncidentEscalated(**meta(6), step=1),), {}),
+    "MaintenanceEnded": ((e.MaintenanceEnded(**meta(6), window="W", severity="high"),), {}),
     "ResponseTargetMissed": ((e.ResponseTargetMissed(**meta(6), response_target_s=300),), {}),
     "IncidentResolved": (
         (RESOLVED,),
@@ -183,6 +188,21 @@ TOLD: dict[str, tuple[e.IncidentEvent, tuple[Any, ...]]] = {
         ("3 further alerts received", "A\nB", None),
     ),
     "escalated": (e.IncidentEscalated(**meta(1), step=2, reason="R"), ("Escalated to step 2", "R", None)),
+    "escalated to one": (
+        e.IncidentEscalated(**meta(1), step=1, people=(OTHER,)), ("Escalated to step 1: {person}", None, OTHER)
+    ),
+    "escalated to two": (
+        e.IncidentEscalated(**meta(1), step=1, people=(OTHER, ALICE.id)),
+        ("Escalated to step 1: 2 people", None, None),
+    ),
+    "escalated to everybody": (
+        e.IncidentEscalated(**meta(1), step=3, people=(), everybody=True),
+        ("Escalated to step 3: everybody", None, None),
+    ),
+    "maintenance over": (
+        e.MaintenanceEnded(**meta(1), window="W", severity="high"),
+        ("Maintenance “W” is over, and nobody has taken this on", None, None),
+    ),
     "target missed": (
         e.ResponseTargetMissed(**meta(1), response_target_s=300),
         ("Nobody acknowledged within 5 minutes", None, None),

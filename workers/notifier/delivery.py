@@ -11,7 +11,6 @@ NOT_CONFIGURED = "WhatsApp is not set up here, see FANDESK_WHATSAPP_PHONE_NUMBER
 OPTED_OUT = "The recipient has not agreed to be written to."
 TAKEN_ON = "Somebody took the incident on, or closed it, before this left."
 
-QUIET = "It is the recipient's quiet hours."
 LEFT = "The recipient is not alerted any more."
 
 

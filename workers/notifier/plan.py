@@ -16,23 +16,28 @@ from psycopg.types.json import Jsonb
 from commands import codec
 from domain import events as e
 from domain.alerting import calls_for, ends_alerting
+from domain.escalating import reached_later
 from domain.incident import Incident, fold
 from domain.organization import Organization
-from domain.quiet import held_until
+from domain.quiet import HELD, held_until
 from domain.recorded import Recorded
 from domain.words import Severity
-from workers.notifier.delivery import NOT_CONFIGURED, OPTED_OUT, QUIET, TAKEN_ON, Delivery, stopped
+from workers.notifier.delivery import NOT_CONFIGURED, OPTED_OUT, TAKEN_ON, Delivery, stopped
 
 
 class Whom(NamedTuple):
-    """Who is to be alerted. broadcast: recipients that want to hear of the severity; people: these, whatever they
-    want to hear of. at_once: it comes with the trigger, so who was just alerted of that is not alerted twice.
-    again: also those who were alerted of this incident before."""
+    """Who is to be alerted. broadcast: recipients that want to hear of the severity and have not been alerted of
+    this incident; people: these, and everybody: all recipients, whatever they want to hear of. at_once: it comes
+    with the trigger, so who was just alerted of that is not alerted twice."""
 
-    broadcast: bool = True
+    broadcast: bool = False
     people: tuple[UUID, ...] = ()
+    everybody: bool = False
     at_once: bool = False
-    again: bool = False
+
+
+OF_A_COMMAND = 10
+"""At most so many events follow the first one of a command."""
 
 
 class MayGo(Protocol):
@@ -94,9 +99,10 @@ class Plan:
         values = {
             **whom._asdict(),
             "people": list(whom.people),
+            "later": list(self._reached_later(cursor, entry)) if whom.broadcast else [],
             "held": list(held),
             "until": list(held.values()),
-            "quiet": QUIET,
+            "quiet": HELD,
             "organization": incident.organization_id,
             "incident": entry.stream_id,
             "position": entry.position,
@@ -123,6 +129,14 @@ class Plan:
             cursor.execute(_LATER, ([delivery.id for delivery in later],), prepare=True)
         self._leaving = leaving
 
+    def _reached_later(self, cursor: Cursor[Any], entry: Recorded) -> frozenset[UUID]:
+        """Whom a later step of the incident's policy alerts: that step is their call, not this one."""
+        organization = self._organization(entry.event.organization_id)
+        if not (organization.teams or organization.schedules or organization.policies):
+            return frozenset()
+        incident = _as_of(cursor, entry, whole_command=True)
+        return reached_later(organization, incident, entry.recorded_at) if incident is not None else frozenset()
+
     def _held_back(self, organization_id: UUID, severity: Severity, at: datetime) -> dict[UUID, datetime]:
         """Until when people are not to be woken for this."""
         quiet = self._organization(organization_id).quiet
@@ -133,23 +147,26 @@ class Plan:
 def _whom(event: e.IncidentEvent) -> Whom | None:
     """Who is to be alerted because of this event."""
     if isinstance(event, e.IncidentEscalated) and event.people is not None:
-        return Whom(bool(event.everybody), event.people, at_once=event.step == 1, again=(event.round or 1) > 1)
-    return Whom() if calls_for(event) is not None else None
+        return Whom(people=event.people, everybody=bool(event.everybody), at_once=event.step == 1)
+    return Whom(broadcast=True) if calls_for(event) is not None else None
 
 
-def _as_of(cursor: Cursor[Any], entry: Recorded) -> Incident | None:
-    """The incident as this entry left it."""
-    if isinstance(entry.event, e.IncidentTriggered):
+def _as_of(cursor: Cursor[Any], entry: Recorded, *, whole_command: bool = False) -> Incident | None:
+    """The incident as this entry left it; or as the command did that the entry is of."""
+    if isinstance(entry.event, e.IncidentTriggered) and not whole_command:
         return Incident.opened(entry.stream_id, entry.event)
     with cursor.connection.cursor(row_factory=tuple_row) as reader:
         reader.execute(
-            "select topic, state from ledger.events where originator_id = %s and originator_version <= %s"
-            " order by originator_version",
-            (entry.stream_id, entry.version),
+            "select originator_version, topic, state from ledger.events where originator_id = %s"
+            " and originator_version <= %s order by originator_version",
+            (entry.stream_id, entry.version + (OF_A_COMMAND if whole_command else 0)),
             prepare=True,
             binary=True,
         )
-        return fold(entry.stream_id, (codec.decode(topic, state) for topic, state in reader))
+        decoded = [(version, codec.decode(topic, state)) for version, topic, state in reader]
+    cause = entry.event.causation_id
+    events = (event for version, event in decoded if version <= entry.version or event.causation_id == cause)
+    return fold(entry.stream_id, events)
 
 
 _CANCEL = """
@@ -167,15 +184,19 @@ _ALERT = f"""
             on held.person = r.person_id
          where r.organization_id = %(organization)s and r.removed_at is null
            and coalesce(p.role, 'responder') <> 'member' and p.disabled_at is null
-           and (%(broadcast)s and %(severity)s = any (r.severities) and (%(again)s or not exists (
+           and (%(broadcast)s and %(severity)s = any (r.severities)
+                and not coalesce(r.person_id = any (%(later)s), false)
+                and not exists (
                    -- once for an incident, unless what was planned then has come to nothing
                    select from notify.deliveries d
                     where d.incident_id = %(incident)s and d.recipient_id = r.id and d.kind = 'alert'
-                      and (d.state not in ('cancelled', 'failed', 'not_configured') or d.reason = %(opted_out)s)))
-                or r.person_id = any (%(people)s) and not (%(at_once)s and exists (
+                      and (d.state not in ('cancelled', 'failed', 'not_configured') or d.reason = %(opted_out)s))
+                or (%(everybody)s or r.person_id = any (%(people)s)) and not exists (
+                   -- what waits to leave is enough, and so is what has just left because of the trigger
                    select from notify.deliveries d
                     where d.incident_id = %(incident)s and d.recipient_id = r.id and d.kind = 'alert'
-                      and d.queued_at > clock_timestamp() - interval '10 s')))),
+                      and (d.state = 'queued' and d.channel = 'whatsapp'
+                           or %(at_once)s and d.queued_at > clock_timestamp() - interval '10 s')))),
     raised as (  -- what waits since it was less urgent does so no longer than what is planned now
         update notify.deliveries d set severity = %(severity)s, due_at = least(d.due_at, case
                when d.channel <> 'whatsapp' then clock_timestamp() + make_interval(secs => %(target_s)s)
