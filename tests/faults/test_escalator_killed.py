@@ -64,7 +64,7 @@ def test_each_steps_people_are_alerted_once_in_order_through_kills_at_every_step
 def test_acknowledging_between_two_steps_stops_it_at_once(alerts: Alerting, how: str) -> None:
     team = team_of_three(alerts, 0, 3, 1)
     incident = team.trigger("critical", category="outage")
-    until(lambda: alerted(team, incident) == ["P0"], what="the first step")
+    until(lambda: team.types(incident)["IncidentEscalated"], what="the first step")
     team.do(incident, how)
     until(
         lambda: (
