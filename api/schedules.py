@@ -19,6 +19,7 @@ from commands.ids import new_id
 from domain import organization_decisions as decisions
 from domain.decisions import Request
 from domain.errors import IdempotencyKeyReused, InvalidField, NotDefined
+from domain.localtime import moment as served
 from domain.oncall import Override, Schedule, layers_at
 from domain.organization import Organization
 from domain.shifts import LONGEST_LOOK_DAYS, shifts
@@ -116,8 +117,9 @@ async def get_shifts(look: Look, name: Named, from_: From = None, to: Moment | N
     """
     organization = await look.organization()
     schedule = find(organization, name)
-    start = moment("from", from_) or datetime.now(UTC)
-    end = moment("to", to) or start + timedelta(days=DEFAULT_LOOK_DAYS)
+    start = served("from", moment("from", from_) or datetime.now(UTC))
+    to_ = moment("to", to)
+    end = served("to", to_) if to_ else served("from", start + timedelta(days=DEFAULT_LOOK_DAYS))
     if end <= start:
         raise InvalidField("to", "Is not after from.")
     if end - start > timedelta(days=LONGEST_LOOK_DAYS):

@@ -194,7 +194,14 @@ def _trigger(command: Trigger, look: Workspace) -> Draft:
         dedup_key=command.dedup_key,
         team=command.team,
         alerts=distinct(command.alerts),
-        place=place(known.organization, known.router, facts, request.asked_at, team=command.team),
+        place=place(
+            known.organization,
+            known.router,
+            facts,
+            request.asked_at,
+            team=command.team,
+            windows=known.windows,
+        ),
     )
     id = command.incident_id
     claims = [Claim("take", key, id)] if key else []

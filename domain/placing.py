@@ -1,5 +1,6 @@
 """Where a new incident goes by itself: the team that a rule names, and of it the person on call."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -9,7 +10,7 @@ from domain.conditions import Facts
 from domain.escalating import schedule_for
 from domain.oncall import on_call_at
 from domain.organization import Organization
-from domain.quiet import under_maintenance
+from domain.quiet import Maintenance, under_maintenance
 from domain.router import Router
 
 
@@ -27,12 +28,22 @@ class Place(NamedTuple):
 NOWHERE = Place()
 
 
-def place(organization: Organization, router: Router, facts: Facts, at: datetime, *, team: str | None) -> Place:
+def place(
+    organization: Organization,
+    router: Router,
+    facts: Facts,
+    at: datetime,
+    *,
+    team: str | None,
+    windows: Collection[Maintenance] | None = None,
+) -> Place:
     """Where an incident of these facts goes at that instant. team: the one that was named by hand, which wins.
+    windows: the maintenance to look at, where the caller knows which is long over; else all.
 
     Only what wakes people gets a person at once; what can wait is the team's, which looks at it in its hours.
     """
-    window = under_maintenance(tuple(organization.windows.values()), facts, at) if organization.windows else None
+    looked_at = organization.windows.values() if windows is None else windows
+    window = under_maintenance(looked_at, facts, at) if looked_at else None
     found, because, rule = team, None, None
     if team is None:
         routed = router.route(facts)
