@@ -51,6 +51,6 @@ def named(model: type[Model], name: str, body: BaseModel) -> Model:
     """The definition that the body gives of what the address names. Raises InvalidField where it names another."""
     values = {field: getattr(body, field) for field in type(body).model_fields}
     said = values.get("name")
-    if said is not None and said != name.strip():
+    if said is not None and said != name:
         raise InvalidField("name", "Is not the one in the address; a thing cannot be renamed.")
     return made(model, {**values, "name": name})

@@ -6,6 +6,7 @@ a feed can be revoked, and works for as long as who made it sees incidents.
 
 import asyncio
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, LiteralString
 from uuid import UUID
 
@@ -26,8 +27,8 @@ from api.views import Answer
 from commands.ids import new_id
 from domain.access import SEES_INCIDENTS
 from domain.errors import InvalidField
-from domain.icalendar import calendar, feed_span
-from domain.oncall import Schedule
+from domain.icalendar import Entry, calendar, feed_span
+from domain.oncall import Schedule, everybody_on
 from domain.organization import Organization
 from domain.shifts import Shift, shifts
 from domain.words import rfc3339
@@ -104,26 +105,42 @@ async def _calendar(
     services: Services, organization: Organization, schedule: Schedule | None, person: UUID | None
 ) -> Calendar:
     """The shifts of a schedule; or without one, the person's by all of them."""
-    start, end = feed_span(datetime.now(UTC))
+    now = datetime.now(UTC)
+    start, end = feed_span(now)
     if schedule is not None:
-        name, prefix = schedule.name, f"{organization.id}-{schedule.name}"
-        found = await asyncio.to_thread(shifts, schedule, start, end)
+        name = schedule.name
+        found = await asyncio.to_thread(_of_schedule, schedule, start, end)
     else:
-        name, prefix = "On call", f"{organization.id}-on-call"
+        name = "On call"
         found = await asyncio.to_thread(_of_person, organization, person, start, end)
-    names = await services.directory.names({shift.person for shift in found if shift.person is not None})
-    return Calendar(calendar(name, found, prefix, names), headers={"Cache-Control": "private, max-age=300"})
+    names = await services.directory.names(
+        {entry.shift.person for entry in found if entry.shift.person is not None}
+    )
+    changed_at = min(organization.changed_at or now, now)
+    text = await asyncio.to_thread(calendar, name, organization.id, found, names, changed_at)
+    return Calendar(text, headers={"Cache-Control": "private, max-age=300"})
 
 
-def _of_person(organization: Organization, person: UUID | None, start: datetime, end: datetime) -> list[Shift]:
-    """The person's shifts by every schedule, in order; the same hours by two schedules are listed once."""
-    every = {
-        shift
+def _of_schedule(schedule: Schedule, start: datetime, end: datetime) -> list[Entry]:
+    return [Entry(schedule.name, shift) for shift in _shifts(schedule, start, end)]
+
+
+def _of_person(organization: Organization, person: UUID | None, start: datetime, end: datetime) -> list[Entry]:
+    """The person's shifts by every schedule that names them, in order."""
+    every = [
+        entry
         for schedule in organization.schedules.values()
-        for shift in shifts(schedule, start, end)
-        if shift.person == person
-    }
-    return sorted(every, key=lambda shift: (shift.start, shift.end))
+        if person in everybody_on(schedule)
+        for entry in _of_schedule(schedule, start, end)
+        if entry.shift.person == person
+    ]
+    return sorted(every, key=lambda entry: (entry.shift.start, entry.shift.end, entry.schedule))
+
+
+@lru_cache(maxsize=32)
+def _shifts(schedule: Schedule, start: datetime, end: datetime) -> tuple[Shift, ...]:
+    """Remembered: a feed is asked for again and again, without signing in, and its span moves once a month."""
+    return tuple(shifts(schedule, start, end))
 
 
 def _view(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ def place_in(loc: Sequence[str | int], body: Any) -> list[str]:
     found: list[str] = []
     for n, part in enumerate(loc[1:], 2):
         inside = part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int)
+        if inside and isinstance(body, dict) and loc[n : n + 1] == (part,):
+            inside = isinstance(body[part], dict)  # the kind `hours` of a rotation, which has a field `hours`
         if inside or n == len(loc) or not isinstance(body, dict):
             found.append(str(part))
             body = body[part] if inside else None

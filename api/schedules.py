@@ -19,7 +19,8 @@ from commands.ids import new_id
 from domain import organization_decisions as decisions
 from domain.decisions import Request
 from domain.errors import IdempotencyKeyReused, InvalidField, NotDefined
-from domain.oncall import Override, Schedule, layers_at
+from domain.localtime import moment as served
+from domain.oncall import Override, Schedule, everybody_on, layers_at
 from domain.organization import Organization
 from domain.shifts import LONGEST_LOOK_DAYS, shifts
 from domain.words import rfc3339
@@ -36,7 +37,7 @@ async def list_schedules(look: Look) -> Answer:
     """All schedules, by name; with `at` as they stood then."""
     organization = await look.organization()
     found = [organization.schedules[name] for name in sorted(organization.schedules)]
-    people = await look.names(person for schedule in found for person in people_on(schedule))
+    people = await look.names(person for schedule in found for person in everybody_on(schedule))
     return look.answer(organization, {"items": [view(schedule) for schedule in found], "people": people})
 
 
@@ -116,8 +117,9 @@ async def get_shifts(look: Look, name: Named, from_: From = None, to: Moment | N
     """
     organization = await look.organization()
     schedule = find(organization, name)
-    start = moment("from", from_) or datetime.now(UTC)
-    end = moment("to", to) or start + timedelta(days=DEFAULT_LOOK_DAYS)
+    start = served("from", moment("from", from_) or datetime.now(UTC))
+    to_ = moment("to", to)
+    end = served("to", to_) if to_ else served("from", start + timedelta(days=DEFAULT_LOOK_DAYS))
     if end <= start:
         raise InvalidField("to", "Is not after from.")
     if end - start > timedelta(days=LONGEST_LOOK_DAYS):
@@ -133,12 +135,6 @@ def find(organization: Organization, name: str) -> Schedule:
     if name not in organization.schedules:
         raise NotDefined(f"There is no schedule “{name}”.")
     return organization.schedules[name]
-
-
-def people_on(schedule: Schedule) -> set[UUID]:
-    """Everybody whom the schedule names."""
-    overriding = {override.person for override in schedule.overrides if override.person is not None}
-    return overriding.union(*(layer.people for layer in schedule.layers))
 
 
 def view(schedule: Schedule) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from domain.localtime import Moment, ZoneName
 from domain.oncall import Layer, Override, Schedule
 from domain.quiet import Maintenance, QuietHours
 from domain.routing import Rule
-from domain.values import Name
+from domain.values import Name, Whole
 from domain.words import Category, Severity
 
 Names = dict[str, str]
@@ -207,8 +207,8 @@ class PolicyBody(BaseModel):
     name: Name | None = None
     severities: tuple[Severity, ...] = ("critical", "high")
     steps: tuple[Step, ...]
-    repeat: int = Field(default=0, ge=0, le=20)
-    repeat_after_s: int = Field(default=300, ge=1, le=LONGEST_WAIT_S)
+    repeat: Whole = Field(default=0, ge=0, le=20)
+    repeat_after_s: Whole = Field(default=300, ge=1, le=LONGEST_WAIT_S)
 
 
 class Policies(BaseModel):
@@ -239,10 +239,10 @@ class Quiet(BaseModel):
 class TargetsBody(schemas.Body):
     """Seconds from trigger to acknowledgement, 1 to 2592000 (30 days)."""
 
-    critical: int
-    high: int
-    medium: int
-    low: int
+    critical: Whole
+    high: Whole
+    medium: Whole
+    low: Whole
 
 
 class OrganizationEntry(BaseModel):

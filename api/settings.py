@@ -10,7 +10,6 @@ from fastapi import Depends, Path
 from psycopg import Cursor
 from starlette.responses import Response
 
-from api import schemas
 from api.call import Call, call, caller, services
 from api.changes import change
 from api.directory import Caller
@@ -23,10 +22,12 @@ from domain.decisions import Request
 from domain.errors import NameTaken
 from domain.organization import Organization
 from domain.organization_decisions import Events, unchanged_since
+from domain.values import Name
 
 Decide = Callable[[Organization, Request], Events]
 
-Named = Annotated[schemas.Text, Path(min_length=1, max_length=100)]
+Named = Annotated[Name, Path()]
+"""A name in an address, without the blanks around it: as it is in bodies."""
 
 REMOVED: dict[int | str, dict[str, Any]] = {204: {"description": "Removed"}}
 STALE: dict[int | str, dict[str, Any]] = {

@@ -38,9 +38,9 @@ async def get_team(look: Look, name: Named) -> Answer:
 @router.put("/{name}", responses={**shows(shapes.Team), **STALE})
 async def put_team(change: Changing, name: Named, body: shapes.TeamBody) -> Answer:
     """Make a team, or make it so. Members have to be people who see incidents."""
-    if body.name is not None and body.name != name.strip():
+    if body.name is not None and body.name != name:
         raise InvalidField("name", "Is not the one in the address; a team cannot be renamed.")
-    team, define = await _defining(change, name.strip(), body)
+    team, define = await _defining(change, name, body)
     organization, headers = await change.run(define)
     return Answer(_view(organization.teams[team]), headers=headers)
 

@@ -200,7 +200,14 @@ def _trigger(command: Trigger, look: Workspace) -> Draft:
         dedup_key=command.dedup_key,
         team=command.team,
         alerts=distinct(command.alerts),
-        place=place(known.organization, known.router, facts, request.asked_at, team=command.team),
+        place=place(
+            known.organization,
+            known.router,
+            facts,
+            request.asked_at,
+            team=command.team,
+            windows=known.windows,
+        ),
     )
     id = command.incident_id
     claims = [Claim("take", key, id)] if key else []
@@ -230,7 +237,7 @@ def _place(
         request.asked_at,
         team=None if routed else incident.team,
         rule=chosen_by(known.organization, incident),
-        despite_maintenance=True,
+        windows=(),
     )
 
 

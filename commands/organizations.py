@@ -3,8 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,10 +16,14 @@ from commands.outcome import OutcomeUnknown
 from domain.errors import Overloaded
 from domain.organization import Organization, fold_organization
 from domain.organization_events import OrganizationEvent
+from domain.quiet import Maintenance
 from domain.router import Router
 
 REMEMBER_S = 1.0
 """How long a process may go by what an organisation was, after another process has changed it."""
+
+LATE = timedelta(minutes=1)
+"""How long a command may have waited since it was asked for: maintenance of then is still known."""
 
 GIVE_UP_AFTER_S = 8.0
 PAUSE_S = 0.1
@@ -30,11 +34,24 @@ Decide = Callable[[Organization], tuple[OrganizationEvent, ...]]
 
 @dataclass(slots=True)
 class Known:
-    """An organisation as this process last saw it, and its rules made ready."""
+    """An organisation as this process last saw it, and its rules made ready.
+
+    windows: the maintenance that was not over when it was looked at; others need not be asked about each alert.
+    """
 
     organization: Organization
     router: Router
     looked_at: float
+    windows: tuple[Maintenance, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.looked(self.looked_at)
+
+    def looked(self, at: float) -> None:
+        """It was found to be so at that time of the monotonic clock."""
+        since = datetime.now(UTC) - LATE
+        self.windows = tuple(window for window in self.organization.windows.values() if window.end > since)
+        self.looked_at = at
 
 
 class Organizations:
@@ -58,7 +75,7 @@ class Organizations:
             if known is not None:
                 version = self._store.versions([organization_id])[organization_id]
                 if version == known.organization.version:
-                    known.looked_at = now
+                    known.looked(now)
                     return known
             return self._remember(self._load(organization_id), now)
 
@@ -77,7 +94,7 @@ class Organizations:
                 now = time.monotonic()
                 version = self._store.versions([organization_id])[organization_id]
                 if known is not None and version == known.organization.version:
-                    known.looked_at = now
+                    known.looked(now)
                     return known.organization
                 return self._remember(self._load(organization_id), now).organization
         except LostConnection as away:

@@ -1,6 +1,6 @@
 """Escalation policies: whom to alert, and when, for as long as nobody acknowledges."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from domain.alerting import ALERTED
 from domain.events import Value
-from domain.values import SOME, Name
+from domain.values import SOME, Name, Whole
 from domain.words import RESPONSE_TARGETS_S, Severity
 
 LONGEST_WAIT_S: Final = 7 * 24 * 60 * 60
@@ -51,7 +51,7 @@ Target: TypeAlias = Annotated[ToPerson | ToTeam | ToSchedule | ToEverybody, Fiel
 class Step(Value):
     """`wait_s` seconds after the step before (the first one: after the incident triggered), alert the targets."""
 
-    wait_s: int = Field(ge=0, le=LONGEST_WAIT_S)
+    wait_s: Whole = Field(ge=0, le=LONGEST_WAIT_S)
     targets: Annotated[tuple[Target, ...], SOME] = Field(max_length=100)
 
 
@@ -65,8 +65,8 @@ class Policy(Value):
     name: Name
     severities: Annotated[tuple[Severity, ...], SOME] = Field(default=("critical", "high"), max_length=4)
     steps: Annotated[tuple[Step, ...], SOME] = Field(max_length=50)
-    repeat: int = Field(default=0, ge=0, le=20)
-    repeat_after_s: int = Field(default=300, ge=1, le=LONGEST_WAIT_S)
+    repeat: Whole = Field(default=0, ge=0, le=20)
+    repeat_after_s: Whole = Field(default=300, ge=1, le=LONGEST_WAIT_S)
 
     def applies_to(self, severity: Severity) -> bool:
         return severity in self.severities
@@ -92,19 +92,6 @@ def plan(policy: Policy, started_at: datetime) -> list[Planned]:
             at += timedelta(seconds=step.wait_s)
             found.append(Planned(len(found) + 1, at, step.targets, turn + 1))
     return found
-
-
-def due(policy: Policy, triggered_at: datetime, now: datetime, fired: Container[int]) -> list[Planned]:
-    """The steps that should have been taken by `now` and are not among the numbers in `fired`, in order.
-
-    After a long pause that is several at once: nobody on the way is passed over.
-    """
-    return [step for step in plan(policy, triggered_at) if step.at <= now and step.number not in fired]
-
-
-def next_due(policy: Policy, triggered_at: datetime, fired: Container[int]) -> Planned | None:
-    """The first step not taken yet, be it due or still to come; None at the end of the policy."""
-    return next((step for step in plan(policy, triggered_at) if step.number not in fired), None)
 
 
 def default_policy(severity: Severity, target_s: int = 0) -> Policy | None:

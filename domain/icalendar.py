@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
-from uuid import UUID
+from typing import Final, NamedTuple
+from uuid import UUID, uuid5
 
 from domain.shifts import Shift
 
@@ -17,25 +17,31 @@ UNNAMED: Final = "Somebody"
 PRODUCT: Final = "-//FanDesk//Incidents//EN"
 
 
+class Entry(NamedTuple):
+    """A shift, and the schedule that it is of."""
+
+    schedule: str
+    shift: Shift
+
+
 def calendar(
     name: str,
-    shifts: Iterable[Shift],
-    uid_prefix: str,
+    organization_id: UUID,
+    entries: Iterable[Entry],
     names: Mapping[UUID, str],
-    *,
-    changed_at: datetime | None = None,
+    changed_at: datetime,
 ) -> str:
-    """The feed: an event for each shift; gaps are events called Nobody, which leave the time free.
+    """The feed: an event for each shift; gaps are events of Nobody, which leave the time free.
 
-    An event's UID is made of `uid_prefix`, start and person, so that a client knows it again: ask for shifts from
-    a start that does not move with every request (`feed_span`). changed_at: when the definition last changed, the
-    events' DTSTAMP; without it each has its own start there. Shifts of less than a second are left out.
+    An event's UID is made of organisation, schedule, start and person, so that a client knows it again: ask for
+    shifts from a start that does not move with every request (`feed_span`). changed_at: when the definitions last
+    changed, the events' DTSTAMP. Shifts of less than a second are left out.
     """
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:{PRODUCT}", "CALSCALE:GREGORIAN"]
     lines += [f"NAME:{_text(name)}", f"X-WR-CALNAME:{_text(name)}"]
-    for shift in shifts:
+    for schedule, shift in entries:
         if _time(shift.start) < _time(shift.end):
-            lines += _event(name, shift, uid_prefix, names, changed_at or shift.start)
+            lines += _event(organization_id, schedule, shift, names, changed_at)
     lines.append("END:VCALENDAR")
     return "".join(f"{folded}\r\n" for line in lines for folded in _folded(line))
 
@@ -49,16 +55,17 @@ def feed_span(at: datetime, days: int = 30) -> tuple[datetime, datetime]:
     return last_month, _month(_month(at.astimezone(UTC) + timedelta(days=days)) + timedelta(days=31))
 
 
-def _event(name: str, shift: Shift, prefix: str, names: Mapping[UUID, str], stamp: datetime) -> list[str]:
+def _event(
+    organization_id: UUID, schedule: str, shift: Shift, names: Mapping[UUID, str], stamp: datetime
+) -> list[str]:
     who = NOBODY if shift.person is None else names.get(shift.person) or UNNAMED
     return [
         "BEGIN:VEVENT",
-        f"UID:{_text(prefix)}-{_time(shift.start)}-{shift.person or 'nobody'}",
+        f"UID:{uuid5(organization_id, f'{_time(shift.start)} {shift.person} {schedule}')}",
         f"DTSTAMP:{_time(stamp)}",
         f"DTSTART:{_time(shift.start)}",
         f"DTEND:{_time(shift.end)}",
-        f"SUMMARY:{_text(who)}",
-        f"DESCRIPTION:{_text(f'{who} on call: {name}')}",
+        f"SUMMARY:{_text(f'{who} on call: {schedule}')}",
         "TRANSP:TRANSPARENT" if shift.person is None else "TRANSP:OPAQUE",
         "END:VEVENT",
     ]

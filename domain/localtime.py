@@ -56,7 +56,12 @@ def comes(day: date, minute: int, zone: ZoneInfo) -> datetime:
 
     `minute` is read off the wall, not elapsed: 26 * 60 is 02:00 of the next day, however long the night was.
     """
-    local = datetime(day.year, day.month, day.day) + timedelta(minutes=minute)  # noqa: DTZ001 (a wall's clock)
+    days, minute = divmod(minute, DAY_MIN)
+    day += timedelta(days=days)
+    midnight = _steady_midnight(day, zone)
+    if midnight is not None:
+        return midnight + timedelta(minutes=minute)
+    local = _on_the_wall(day) + timedelta(minutes=minute)
     at = local.replace(tzinfo=zone).astimezone(UTC)
     if _shown(at, zone) == local:
         return at
@@ -67,6 +72,22 @@ def comes(day: date, minute: int, zone: ZoneInfo) -> datetime:
 def local_date(at: datetime, zone: ZoneInfo) -> date:
     """The date on the zone's calendar at that instant."""
     return at.astimezone(zone).date()
+
+
+@lru_cache(maxsize=4096)
+def _steady_midnight(day: date, zone: ZoneInfo) -> datetime | None:
+    """When (UTC) the day begins, if no clock changes from its midnight to the next; None on all other days.
+
+    Schedules ask for thousands of times on each of few days. No clock ever changed and changed back within a day:
+    the two midnights tell, each in both of its readings, which differ where it is repeated or skipped.
+    """
+    first, next = (_on_the_wall(day + timedelta(days=n)).replace(tzinfo=zone) for n in (0, 1))
+    offsets = {at.replace(fold=fold).utcoffset() for at in (first, next) for fold in (0, 1)}
+    return first.astimezone(UTC) if len(offsets) == 1 else None
+
+
+def _on_the_wall(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day)  # noqa: DTZ001 (what a wall's clock shows is in no zone)
 
 
 def _shown(at: datetime, zone: ZoneInfo) -> datetime:

@@ -27,7 +27,7 @@ class Layer(Value):
     rotation: Rotation
     starts_on: LocalDate
     ends_on: LocalDate | None = None
-    restrictions: tuple[Window, ...] = Field(default=(), max_length=50)
+    restrictions: tuple[Window, ...] = Field(default=(), max_length=20)
 
     @field_validator("ends_on")
     @classmethod
@@ -75,7 +75,7 @@ class Schedule(Value):
 
     name: Name
     time_zone: ZoneName
-    layers: tuple[Layer, ...] = Field(default=(), max_length=50)
+    layers: tuple[Layer, ...] = Field(default=(), max_length=20)
     overrides: tuple[Override, ...] = ()
 
     @field_validator("layers")

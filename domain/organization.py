@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
@@ -30,6 +31,8 @@ class Organization:
 
     id: UUID
     version: int = 0
+    changed_at: datetime | None = None
+    """When the last of them happened."""
     roles: dict[UUID, Role] = field(default_factory=dict)
     teams: dict[str, Team] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
@@ -45,6 +48,7 @@ class Organization:
     def apply(self, event: OrganizationEvent) -> None:
         """Take one more event into account."""
         self.version += 1
+        self.changed_at = event.occurred_at
         match event:
             case o.RoleGranted():
                 self.roles[event.person_id] = event.role

@@ -6,7 +6,7 @@ and their roles, which the caller knows.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -26,6 +26,9 @@ People = Mapping[UUID, str]
 
 MOST_RULES: Final = 500
 MOST_OVERRIDES: Final = 1000
+OVERRIDES_STAY: Final = timedelta(days=90)
+"""How long after its end an override stays in the definition: feeds look back two months."""
+
 MOST_MEMBERS: Final = 1000
 LONGEST_TARGET_S: Final = 30 * 24 * 60 * 60
 
@@ -158,7 +161,10 @@ def remove_schedule(organization: Organization, request: Request, name: str) -> 
 def add_override(
     organization: Organization, request: Request, name: str, override: Override, people: People
 ) -> Events:
-    """Put somebody on call for a span of time; it goes before those that are there. Its id has to be given."""
+    """Put somebody on call for a span of time; it goes before those that are there. Its id has to be given.
+
+    Those that ended OVERRIDES_STAY ago are left out: the definitions of then have them.
+    """
     schedule = organization.schedules.get(name)
     if schedule is None:
         raise _not_there("schedule", name)
@@ -166,9 +172,10 @@ def add_override(
         _sees_incidents(people, "person", override.person)
     if override in schedule.overrides:
         return ()
-    if len(schedule.overrides) >= MOST_OVERRIDES:
+    kept = tuple(old for old in schedule.overrides if old.end > request.asked_at - OVERRIDES_STAY)
+    if len(kept) >= MOST_OVERRIDES:
         raise InvalidField("overrides", f"A schedule may have {MOST_OVERRIDES} overrides.")
-    made = schedule.model_copy(update={"overrides": (*schedule.overrides, override)})
+    made = schedule.model_copy(update={"overrides": (*kept, override)})
     return (o.ScheduleDefined(**request.meta(), schedule=made),)
 
 

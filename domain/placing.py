@@ -1,5 +1,6 @@
 """Where a new incident goes by itself: the team that a rule names, and of it the person on call."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -9,7 +10,7 @@ from domain.conditions import Facts
 from domain.escalating import schedule_for
 from domain.oncall import on_call_at
 from domain.organization import Organization
-from domain.quiet import under_maintenance
+from domain.quiet import Maintenance, under_maintenance
 from domain.router import Router
 from domain.routing import Rule
 
@@ -36,16 +37,15 @@ def place(
     *,
     team: str | None,
     rule: Rule | None = None,
-    despite_maintenance: bool = False,
+    windows: Collection[Maintenance] | None = None,
 ) -> Place:
     """Where an incident of these facts goes at that instant. team: the one that it has and keeps; rule: the one
-    that chose it.
+    that chose it. windows: the maintenance to look at, where the caller knows which is long over; else all.
 
     Only what wakes people gets a person at once; what can wait is the team's, which looks at it in its hours.
     """
-    window = None
-    if organization.windows and not despite_maintenance:
-        window = under_maintenance(tuple(organization.windows.values()), facts, at)
+    looked_at = organization.windows.values() if windows is None else windows
+    window = under_maintenance(looked_at, facts, at) if looked_at else None
     found, because = team, None
     if team is None:
         routed = router.route(facts)

@@ -1,6 +1,6 @@
 """When nobody is woken: an organisation's maintenance windows, and a person's quiet hours."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -54,7 +54,7 @@ class QuietHours(Value):
         return zone_of(self.time_zone)
 
 
-def under_maintenance(windows: Sequence[Maintenance], facts: Facts, at: datetime) -> Maintenance | None:
+def under_maintenance(windows: Iterable[Maintenance], facts: Facts, at: datetime) -> Maintenance | None:
     """The window that an alert at that instant belongs to: the first that is open and whose conditions hold.
 
     Raises InvalidField where `at` has no time zone.

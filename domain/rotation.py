@@ -9,6 +9,7 @@ from pydantic import Field
 
 from domain.events import Value
 from domain.localtime import WEEKDAYS, ClockTime, Weekday, comes, local_date, minutes
+from domain.values import Whole
 
 
 class Daily(Value):
@@ -30,7 +31,7 @@ class EveryDays(Value):
     """Hands over at the same local time every so many days of the calendar, counted from the layer's start."""
 
     kind: Literal["days"] = "days"
-    days: int = Field(ge=1, le=366)
+    days: Whole = Field(ge=1, le=366)
     handover: ClockTime
 
 
@@ -38,7 +39,7 @@ class EveryHours(Value):
     """Hands over every so many hours that really passed since the layer's start, whatever the clocks showed."""
 
     kind: Literal["hours"] = "hours"
-    hours: int = Field(ge=1, le=366 * 24)
+    hours: Whole = Field(ge=1, le=366 * 24)
     handover: ClockTime
 
 

@@ -49,10 +49,11 @@ def shifts(schedule: Schedule, start: datetime, end: datetime) -> list[Shift]:
 def on_call_until(schedule: Schedule, at: datetime) -> Shift:
     """Who is on call at that instant, and until when, as a shift that starts then; it ends a year later where it
     lasts longer. Raises InvalidField where `at` has no zone."""
+    at = moment("at", at)
     shift = Shift(at, at, None)
     for days in (1, 8, 64, LONGEST_LOOK_DAYS):  # most shifts end soon, and a year of hourly turns takes a while
         end = at + timedelta(days=days)
-        shift = shifts(schedule, at, end)[0]
+        shift = _flatten(_claims(schedule, at, end), at, end)[0]
         if shift.end < end:
             break
     return shift

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, TypeVar
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Strict, StringConstraints
 
 T = TypeVar("T")
 
@@ -27,3 +27,6 @@ SOME: Final = AfterValidator(_some)
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), NO_NUL]
 """What people call a thing."""
+
+Whole = Annotated[int, Strict()]
+"""A whole number; neither true, which Python takes for 1, nor "3"."""

@@ -1,11 +1,12 @@
 """Who is on call, when, and as calendars; what was so at a time; and whom an incident went to, and why."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import psycopg
+import pytest
 from accesstools import super_http
 from apitools import Org, problem, refused_field
 from running import until
@@ -74,7 +75,7 @@ def test_calendars_can_be_subscribed_to_and_revoked(own: Org, other: Org, sql: p
         assert feed["url"].startswith(f"{own.url}/feeds/fdc_") and feed["url"].endswith(".ics")
         calendar = httpx.get(feed["url"])
         assert (calendar.status_code, calendar.text) == (200, signed_in.text)
-        assert "SUMMARY:Ada Admin" in calendar.text
+        assert "SUMMARY:Ada Admin on call: primary" in calendar.text
         alone = httpx.get(mine["url"]).text
         assert "SUMMARY:Bea" in alone and "SUMMARY:Ada Admin" not in alone
         for wrong in ({}, {"schedule": "primary", "person": bea}, {"schedule": "none"}):
@@ -93,6 +94,37 @@ def test_calendars_can_be_subscribed_to_and_revoked(own: Org, other: Org, sql: p
     problem(httpx.get(f"{own.url}/feeds/fdc_none.ics"), 404)
     kept = sql.execute("select f::text from access.feeds f").fetchall()
     assert not any(feed["url"].split("/")[-1][:-4] in row[0] for row in kept)
+
+
+def test_a_persons_calendar_tells_their_schedules_apart(own: Org) -> None:
+    for name in ("primary", "backup"):
+        put(own, f"/schedules/{name}", daily(own.admin))
+    put(own, "/schedules/others", {"time_zone": "UTC"})
+    feed = post(own, "/calendar-feeds", {"person": own.admin}).json()
+    first = httpx.get(feed["url"]).text
+    lines = first.replace("\r\n ", "").split("\r\n")
+    assert [line for line in lines if line.startswith("SUMMARY:")] == [
+        "SUMMARY:Ada Admin on call: backup", "SUMMARY:Ada Admin on call: primary",
+    ]  # fmt: skip
+    assert len({line for line in lines if line.startswith("UID:")}) == 2
+    for line in lines:
+        if line.startswith("DTSTAMP:"):
+            assert datetime.strptime(line, "DTSTAMP:%Y%m%dT%H%M%S%z") <= datetime.now(UTC)
+    assert httpx.get(feed["url"]).text == first
+
+
+@pytest.mark.parametrize("at", ["3000-01-01T00:00:00Z", "1969-12-31T00:00:00Z"])
+def test_times_that_are_not_served_are_refused_by_their_own_names(own: Org, at: str) -> None:
+    put(own, "/schedules/primary", daily(own.admin))
+    shifts = "/api/v1/schedules/primary/shifts"
+    refused_field(own.http.get(shifts, params={"from": at}), "from")
+    refused_field(own.http.get(shifts, params={"from": "2999-12-31T00:00:00Z"}), "from")
+    if at > "2":
+        refused_field(own.http.get(shifts, params={"from": "2999-12-01T00:00:00Z", "to": at}), "to")
+        for path in ("/on-call", "/schedules/primary/on-call"):
+            refused_field(own.http.get(f"/api/v1{path}", params={"at": at}), "at")
+            [shown] = [own.get(path, at="2999-12-31T00:00:00Z")]
+            assert (shown["items"][0] if "items" in shown else shown)["person"]["id"] == own.admin
 
 
 def test_settings_as_they_stood(own: Org, sql: psycopg.Connection[Any]) -> None:

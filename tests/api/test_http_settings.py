@@ -124,6 +124,14 @@ def test_another_organisations_settings_are_not_there(own: Org, other: Org) -> N
 
 LABEL = {"label": "db", "matches": "*", "equals": "x"}
 RULE = {"name": "a", "team": "payments"}
+EVERYBODY = {"wait_s": 1, "targets": [{"kind": "everybody"}]}
+
+
+def turning(rotation: dict[str, Any]) -> dict[str, Any]:
+    """A schedule that hands over so."""
+    made = daily(str(uuid4()))
+    made["layers"][0]["rotation"] = {"handover": "09:00", **rotation}
+    return made
 
 
 @pytest.mark.parametrize(
@@ -157,6 +165,15 @@ RULE = {"name": "a", "team": "payments"}
         ("/teams/t", {"schedule": "none"}, "schedule"),
         ("/teams/t", {"lead": None}, "lead"),
         ("/organization/response-targets", {**TARGETS, "high": 0}, "high"),
+        ("/organization/response-targets", {**TARGETS, "high": True}, "high"),
+        ("/organization/response-targets", {**TARGETS, "high": "5"}, "high"),
+        ("/escalation-policies/p", {"steps": [EVERYBODY], "repeat": True}, "repeat"),
+        ("/escalation-policies/p", {"steps": [EVERYBODY], "repeat_after_s": True}, "repeat_after_s"),
+        ("/escalation-policies/p", {"steps": [{**EVERYBODY, "wait_s": True}]}, "steps.0.wait_s"),
+        ("/schedules/s", turning({"kind": "days", "days": True}), "layers.0.rotation.days"),
+        ("/schedules/s", turning({"kind": "hours", "hours": "12"}), "layers.0.rotation.hours"),
+        ("/schedules/s", {"time_zone": "UTC", "layers": [turning({"kind": "daily"})["layers"][0]] * 21}, "layers"),
+        ("/teams/%20", {}, "name"),
         ("/me/quiet-hours", {"time_zone": "UTC", "windows": []}, "windows"),
         ("/me/quiet-hours", {"time_zone": "UTC", "windows": [{"start": "22:00", "end": "06:00", "on": 1}]},
          "windows.0.on"),
@@ -173,6 +190,21 @@ def test_a_name_is_a_part_of_an_address(own: Org) -> None:
     assert own.get("/teams")["items"][0]["name"] == "Zürich · büro 1"
     assert own.get("/teams/Zürich · büro 1")["members"] == []
     assert own.http.put("/api/v1/teams/a%2Fb", json={}).status_code in (404, 422)
+
+
+def test_blanks_around_a_name_in_an_address_are_no_part_of_it(own: Org) -> None:
+    about = (
+        ("/teams", {}), ("/schedules", daily(own.admin)), ("/escalation-policies", {"steps": [EVERYBODY]}),
+    )  # fmt: skip
+    for path, body in about:
+        assert put(own, f"{path}/%20yy%20", body).json()["name"] == "yy"
+        assert own.get(f"{path}/%20yy%20") == own.get(f"{path}/yy")
+    shift = {"start": soon(0), "end": soon(1), "person": None}
+    assert post(own, "/schedules/%20yy%20/overrides", shift).json()["person"] is None
+    for path, body in about:
+        assert own.http.delete(f"/api/v1{path}/%20yy%20").status_code == 204
+        refused_field(own.http.put(f"/api/v1{path}/%20", json=body), "name")
+        assert own.get(path)["items"] == []
 
 
 def test_what_is_in_use_is_not_removed(own: Org) -> None:

@@ -1,4 +1,4 @@
-"""When each step of a policy is due, what is due after a pause, and what the defaults are."""
+"""When each step of a policy is due, and what the defaults are."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,8 +21,6 @@ from domain.escalation import (
     ToTeam,
     default_policies,
     default_policy,
-    due,
-    next_due,
     plan,
 )
 from domain.words import RESPONSE_TARGETS_S, SEVERITIES
@@ -55,47 +53,15 @@ def test_a_plan(of: Policy, wanted: list[int]) -> None:
     assert [(step.number, step.at) for step in plan(of, T0)] == [(n, later(s)) for n, s in enumerate(wanted, 1)]
 
 
-@pytest.mark.parametrize(
-    ("now", "fired", "wanted", "following"),
-    [
-        (-1, set(), [], 1),
-        (0, set(), [1], 1),
-        (0, {1}, [], 2),
-        (299.999999, {1}, [], 2),
-        (300, {1}, [2], 2),
-        (300, {1, 2}, [], 3),
-        (10_000, set(), [1, 2, 3, 4, 5, 6], 1),
-        (10_000, {1, 2, 4}, [3, 5, 6], 3),
-        (10_000, {1, 2, 3, 4, 5, 6}, [], None),
-    ],
-)
-def test_what_is_due(now: float, fired: set[int], wanted: list[int], following: int | None) -> None:
-    of = policy(0, 300, 600, repeat=1)
-    assert [step.number for step in due(of, T0, later(now), fired)] == wanted
-    ahead = next_due(of, T0, fired)
-    assert (ahead and ahead.number) == following
-
-
 WAITS = st.lists(st.integers(0, 600), min_size=1, max_size=5)
 
 
-@given(WAITS, st.integers(0, 4), st.integers(1, 600), st.lists(st.integers(0, 900), max_size=30))
-def test_every_step_is_taken_once_and_in_order_however_often_one_looks(
-    waits: list[int], repeat: int, after: int, pauses: list[int]
-) -> None:
-    of = policy(*waits, repeat=repeat, after=after)
-    fired: list[int] = []
-    now = 0
-    for pause in [*pauses, 10**7]:
-        now += pause
-        ahead = next_due(of, T0, fired)
-        found = due(of, T0, later(now), fired)
-        assert all(step.at <= later(now) for step in found)
-        assert bool(found) == (ahead is not None and ahead.at <= later(now))
-        fired += [step.number for step in found]
-    assert fired == list(range(1, len(waits) * (repeat + 1) + 1))
-    times = [step.at for step in plan(of, T0)]
-    assert times == sorted(times)
+@given(WAITS, st.integers(0, 4), st.integers(1, 600))
+def test_every_step_of_every_round_comes_once_and_in_order(waits: list[int], repeat: int, after: int) -> None:
+    steps = plan(policy(*waits, repeat=repeat, after=after), T0)
+    assert [step.number for step in steps] == list(range(1, len(waits) * (repeat + 1) + 1))
+    assert [step.at for step in steps] == sorted(step.at for step in steps)
+    assert [step.round for step in steps] == [turn for turn in range(1, repeat + 2) for _ in waits]
 
 
 def test_the_defaults_come_from_the_response_targets() -> None:

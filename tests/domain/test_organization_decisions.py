@@ -1,6 +1,7 @@
 """Given an organisation, when its settings shall change, then events, nothing, or a refusal naming the field."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -161,6 +162,23 @@ def test_an_override_goes_before_those_that_are_there_and_can_be_taken_back() ->
         d.add_override(org, REQUEST, "other", override, PEOPLE)
     refused = override.model_copy(update={"person": C})
     assert field_of(org, lambda now: d.add_override(now, REQUEST, "primary", refused, PEOPLE)) == "person"
+
+
+def test_overrides_that_are_long_over_make_room_for_new_ones() -> None:
+    def past(days: float) -> Override:
+        return Override(id=uuid4(), start=at(0) - timedelta(days=days, hours=1), end=at(0) - timedelta(days=days),
+                        person=B)  # fmt: skip
+
+    long_over, lately = [past(d.OVERRIDES_STAY.days + 1)] * (d.MOST_OVERRIDES - 1), past(d.OVERRIDES_STAY.days - 1)
+    full = schedule(overrides=(*long_over, lately))
+    org = organization()
+    org.schedules = {"primary": full}
+    new = Override(id=OVERRIDE, start=at(0), end=at(60), person=B)
+    (event,) = d.add_override(org, REQUEST, "primary", new, PEOPLE)
+    assert isinstance(event, o.ScheduleDefined)
+    assert event.schedule.overrides == (lately, new)
+    org.schedules = {"primary": schedule(overrides=(lately,) * d.MOST_OVERRIDES)}
+    assert field_of(org, lambda now: d.add_override(now, REQUEST, "primary", new, PEOPLE)) == "overrides"
 
 
 @pytest.mark.parametrize(

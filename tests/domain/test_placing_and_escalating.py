@@ -94,6 +94,14 @@ def test_a_maintenance_window_gives_it_a_team_and_wakes_nobody() -> None:
     assert (found.team, found.person, found.maintenance) == ("shop", None, "Move")
 
 
+def test_only_the_maintenance_that_the_caller_names_is_looked_at() -> None:
+    window = Maintenance(name="Move", start=T0, end=T0 + timedelta(hours=1))
+    organization = shop(windows={UUID(int=5): window})
+    router = Router(organization.rules, None)
+    found = place(organization, router, Facts("critical", "outage", "api"), T0, team=None, windows=())
+    assert (found.person, found.maintenance) == (ANA, None)
+
+
 def test_what_was_found_is_recorded_after_the_trigger_as_the_systems_doing() -> None:
     found = placed(Facts("critical", "outage", "api"))
     events = d.trigger(

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +16,7 @@ from commands.organizations import Organizations
 from domain import organization_events as o
 from domain.errors import InvalidField
 from domain.organization import Organization
+from domain.quiet import Maintenance
 
 
 @pytest.fixture
@@ -100,6 +101,25 @@ def test_what_another_process_changed_is_seen_at_once_where_that_is_asked_for(st
     others.change(id, lambda _: (granted(id, "member"),))
     assert mine.now(id).version == 1
     assert mine.now(id) is mine.get(id)
+
+
+def test_maintenance_that_is_over_is_not_looked_at_for_each_alert(
+    store: LedgerRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organizations, id, now = Organizations(store), uuid4(), datetime.now(UTC)
+    ends = [timedelta(minutes=-2), timedelta(seconds=-20), timedelta(hours=1)]
+    windows = [
+        Maintenance(id=uuid4(), name=str(end), start=now - timedelta(days=1), end=now + end) for end in ends
+    ]
+    announced = [
+        o.MaintenanceScheduled(**meta(organization=id), window_id=each.id or id, window=each) for each in windows
+    ]
+    organizations.change(id, lambda _: tuple(announced))
+    assert organizations.known(id).windows == tuple(windows[1:])
+    assert len(organizations.get(id).windows) == 3
+    monkeypatch.setattr("commands.organizations.LATE", timedelta(seconds=1))
+    monkeypatch.setattr("commands.organizations.REMEMBER_S", 0.0)
+    assert organizations.known(id).windows == (windows[2],)
 
 
 def test_the_organisation_as_it_stood_by_what_was_recorded(store: LedgerRecorder, database: Any) -> None:

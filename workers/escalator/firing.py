@@ -177,7 +177,7 @@ class Firing:
 def _held_by(organization: Organization, incident: Incident, at: datetime) -> Maintenance | None:
     """The window that still holds it back, the one that it fell into or another."""
     facts = Facts(incident.severity, incident.category, incident.source, incident.labels)
-    return under_maintenance(tuple(organization.windows.values()), facts, at)
+    return under_maintenance(organization.windows.values(), facts, at)
 
 
 def _nobody(connection: Connection[Any], organization_id: UUID, alerted: Whom) -> str | None:
