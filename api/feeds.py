@@ -17,7 +17,8 @@ from api import access, schemas
 from api import setting_shapes as shapes
 from api.call import services
 from api.directory import new_secret, secret_hash
-from api.problems import Forbidden, NotThere
+from api.problems import NotThere
+from api.refused import forbidden
 from api.schedules import find
 from api.services import Services
 from api.settings import REMOVED, Look, LookNow, Named, people_of
@@ -55,7 +56,7 @@ async def post_feed(look: LookNow, body: shapes.FeedBody) -> Answer:
     if (body.schedule is None) == (body.person is None):
         raise InvalidField("schedule", "Exactly one of schedule and person is needed.")
     if "read" not in look.caller.powers:
-        raise Forbidden(access.WHY["read"])
+        raise await forbidden(look.services, look.caller, access.WHY["read"])
     organization, me = await look.organization(), look.caller
     if body.schedule is not None and body.schedule not in organization.schedules:
         raise InvalidField("schedule", f"There is no schedule “{body.schedule}”.")

@@ -20,11 +20,12 @@ from api.person_numbers import put_number
 from api.person_rows import find, may_change, of_super_admins, people, person_view
 from api.problems import NotPossible
 from api.recipient_rules import whatsapp_number
+from api.refused import forbidden
 from api.services import Services
 from api.shapes import PROBLEMS, Problem, shows
 from api.views import Answer, from_cursor, time_or_null, to_cursor
 from commands.ids import new_id
-from domain.access import erase, grant, remove
+from domain.access import erase, grant, powers, remove
 from domain.errors import InvalidField
 
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not possible as it stands"}}
@@ -157,10 +158,12 @@ async def erase_person(services: S, caller: C, id: UUID) -> Answer:
 @router.post("/{id}/sign-in-link", status_code=201, responses=shows(SignInLink, 201))
 async def make_link(services: S, caller: C, id: UUID) -> Answer:
     """A link that signs them in once, within 24 hours: 201. It is shown now and never again: hand it over by a way
-    that nobody else reads."""
+    that nobody else reads. Only for whom may no more than the asker: 403 else."""
     row = await may_change(services, caller, id)
     if row["disabled_at"] is not None:
         raise NotPossible("This person has no access.")
+    if not powers(row["role"], None) <= caller.powers:
+        raise await forbidden(services, caller, "Who signs in by it could do more than you may with this token.")
     secret = new_secret("fdl")
     async with services.pool.connection() as connection:
         made = await (await connection.execute(_LINK, (secret_hash(secret), id, caller.person_id))).fetchone()

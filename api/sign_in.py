@@ -14,6 +14,7 @@ from api.access_shapes import PasswordBody, SignInBody
 from api.call import caller, services
 from api.directory import SESSION_WORKS, Caller, secret_hash
 from api.problems import Forbidden, Malformed, Unauthorized
+from api.refused import forbidden
 from api.services import Services
 from api.shapes import PROBLEMS, Problem
 from domain.errors import InvalidField
@@ -74,7 +75,10 @@ async def sign_out(services: S, request: Request) -> Response:
 
 @router.post("/password", status_code=204, response_class=Response)
 async def change_password(services: S, caller: C, request: Request, body: PasswordBody) -> Response:
-    """Set one's own password. All other sessions end, and links that were not used."""
+    """Set one's own password. All other sessions end, and links that were not used. Only by who has signed
+    in: a token changes no password."""
+    if caller.session is None:
+        raise await forbidden(services, caller, "A password is changed by who has signed in, not by token.")
     async with services.pool.connection() as connection:
         row = await (await connection.execute(_OWN, (caller.session, caller.person_id))).fetchone()
     assert row is not None
