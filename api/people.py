@@ -25,7 +25,7 @@ from api.services import Services
 from api.shapes import PROBLEMS, Problem, shows
 from api.views import Answer, from_cursor, time_or_null, to_cursor
 from commands.ids import new_id
-from domain.access import erase, grant, powers, remove
+from domain.access import LINK_FOR, erase, grant, link, powers, remove
 from domain.errors import InvalidField
 
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not possible as it stands"}}
@@ -132,7 +132,8 @@ async def give_role(services: S, caller: C, id: UUID, body: RoleBody) -> Answer:
     def write(cursor: Cursor[Any]) -> None:
         if body.role != "super_admin":
             keep_a_super_admin(cursor, id)
-        cursor.execute("update access.people set role = %s, disabled_at = null where id = %s", (body.role, id))
+        query = "update access.people set role = %s, disabled_at = null where id = %s"
+        _with_email(cursor, query, (body.role, id))
 
     await change(services, caller, lambda now: grant(ask, now, id, body.role, held), write)
     return Answer(person_view(await find(services, caller, id)))
@@ -164,11 +165,15 @@ async def make_link(services: S, caller: C, id: UUID) -> Answer:
         raise NotPossible("This person has no access.")
     if not powers(row["role"], None) <= caller.powers:
         raise await forbidden(services, caller, "Who signs in by it could do more than you may with this token.")
-    secret = new_secret("fdl")
-    async with services.pool.connection() as connection:
-        made = await (await connection.execute(_LINK, (secret_hash(secret), id, caller.person_id))).fetchone()
-    assert made is not None
-    shown = {"url": f"{services.public_url}/auth/link/{secret}", "expires_at": time_or_null(made[0])}
+    secret, ask = new_secret("fdl"), asking(caller)
+    expires_at = ask.asked_at + LINK_FOR
+    made = (secret_hash(secret), id, caller.person_id, expires_at)
+
+    def write(cursor: Cursor[Any]) -> None:
+        cursor.execute(_LINK, made)
+
+    await change(services, caller, lambda _: link(ask, id, expires_at), write)
+    shown = {"url": f"{services.public_url}/auth/link/{secret}", "expires_at": time_or_null(expires_at)}
     return Answer(shown, 201, {"Cache-Control": "no-store"})
 
 
@@ -191,4 +196,4 @@ _INSERT = """
     values (%s, %s, %s, %s, %s, %s) on conflict (id) do nothing"""
 _LINK = """
     insert into access.links (hash, person_id, made_by, expires_at)
-    values (%s, %s, %s, now() + interval '24 hours') returning expires_at"""
+    values (%s, %s, %s, %s) on conflict (hash) do nothing"""

@@ -193,7 +193,7 @@ def test_the_first_start_prints_a_link_that_works_once(tmp_path: Path) -> None:
         problem(httpx.post(found[0]), 401)
         with product.client() as http:
             kinds = [e["type"] for e in http.get("/api/v1/ledger/events").json()["items"]]
-            assert kinds == ["RoleGranted", "TokenIssued"]
+            assert kinds == ["RoleGranted", "TokenIssued", "SignInLinkIssued"]
     finally:
         product.stop()
 
@@ -263,6 +263,17 @@ def test_by_openid_connect(provider: str, tmp_path: Path) -> None:
             assert answer.status_code == 303
             http.close()
             assert len(root.get("/api/v1/people").json()["items"]) == 2
+            root.delete(f"/api/v1/people/{ada['id']}")
+            problem(attempt("sub-ada")[0], 403)
+            again = root.post("/api/v1/people", json=sent).json()
+            answer, http = attempt("sub-ada")  # who was removed does not keep the address from whoever has it now
+            assert http.get("/auth/session").json()["person"]["id"] == again["id"] != ada["id"]
+            http.close()
+            entries = root.get("/api/v1/ledger/events").json()["items"]
+            linked = [each["payload"] for each in entries if each["type"] == "IdentityLinked"]
+            assert [each["person_id"] for each in linked] == [ada["id"], again["id"]]
+            assert [each["actor"]["id"] for each in linked] == [ada["id"], again["id"]]
+            assert not any(word in json.dumps(linked) for word in ("sub-ada", "corp.example", provider))
             there = root.get("/auth/oidc").headers["Location"]
             back = httpx.post(there, data={"sub": "sub-ada"}).headers["Location"]
             problem(httpx.get(back), 403)  # begun in another browser

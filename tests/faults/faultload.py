@@ -199,7 +199,7 @@ def dsn_of(product: Any) -> str:
     return str(product.cli("dsn").stdout).strip()
 
 
-OF_THE_FIRST_START = ("RoleGranted", "TokenIssued")
+OF_THE_FIRST_START = ("RoleGranted", "TokenIssued", "SignInLinkIssued")
 """Who has access from the start."""
 
 
