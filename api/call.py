@@ -13,8 +13,8 @@ from fastapi import Request
 
 from api import access, cookies
 from api.directory import Caller
-from api.problems import Forbidden, NotThere, Unauthorized
-from api.refused import put_on_record
+from api.problems import NotThere, Unauthorized
+from api.refused import forbidden
 from api.services import Services
 from api.views import Answer, incident_view
 from commands.ids import new_id
@@ -41,14 +41,10 @@ async def caller(request: Request) -> Caller:
     found = await _signed_in(request, serving)
     what = access.operation(request)
     need = access.RULES[what]
-    if need not in found.powers:
-        if need in ("manage", "install"):
-            await put_on_record(serving, found, what)
-        raise Forbidden(access.WHY[need])
-    if need == "self" and found.scoped and "manage" not in found.powers and request.method not in access.SAFE:
-        raise Forbidden(access.WHY["self"])
-    if need == "manage":
-        found = found._replace(what=what)
+    own = need == "self" and found.scoped and "manage" not in found.powers and request.method not in access.SAFE
+    found = found._replace(what=what)
+    if need not in found.powers or own:
+        raise await forbidden(serving, found, access.WHY[need])
     named = request.headers.get("fandesk-organization")
     return found if named is None else await _elsewhere(serving, found, named)
 

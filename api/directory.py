@@ -26,7 +26,7 @@ class Caller(NamedTuple):
 
     home: the person's own organisation, which differs for a super admin who names another one. scoped: it is by
     a token that may not do all that its person may. Of session and token one is null. what: method and path
-    template of the request, where its refusal is put on record.
+    template of the request, by which its refusal is put on record.
     """
 
     organization_id: UUID

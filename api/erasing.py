@@ -43,6 +43,7 @@ _ENDED = (
     "update access.sessions set revoked_at = now() where person_id = %s and revoked_at is null",
     "delete from access.links where person_id = %s and used_at is null",
     "delete from access.codes where person_id = %s",
+    "delete from access.identities where person_id = %s",
     "update access.feeds set revoked_at = now() where owner_id = %s and revoked_at is null",
     "update notify.recipients set removed_at = coalesce(removed_at, now()), fallback = null, fallback_kind = null"
     " where person_id = %s",
@@ -58,7 +59,6 @@ _DELETED = (
     "delete from access.sessions where person_id = %s",
     "delete from access.tokens where person_id = %s",
     "delete from access.links where person_id = %s",
-    "delete from access.identities where person_id = %s",
     "delete from access.refusals where person_id = %s",
     "delete from access.feeds where owner_id = %s",
 )

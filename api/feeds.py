@@ -11,21 +11,24 @@ from typing import Annotated, Any, LiteralString
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
+from psycopg import Cursor
 from psycopg.rows import dict_row
 from starlette.responses import Response
 
 from api import access, schemas
 from api import setting_shapes as shapes
 from api.call import services
+from api.changes import asking, change
 from api.directory import new_secret, secret_hash
-from api.problems import Forbidden, NotThere
+from api.problems import NotThere
+from api.refused import forbidden
 from api.schedules import find
 from api.services import Services
 from api.settings import REMOVED, Look, LookNow, Named, people_of
 from api.shapes import PROBLEMS, shows
 from api.views import Answer
 from commands.ids import new_id
-from domain.access import SEES_INCIDENTS
+from domain.access import SEES_INCIDENTS, end_feed, feed
 from domain.errors import InvalidField
 from domain.icalendar import Entry, calendar, feed_span
 from domain.oncall import Schedule, everybody_on
@@ -56,15 +59,19 @@ async def post_feed(look: LookNow, body: shapes.FeedBody) -> Answer:
     if (body.schedule is None) == (body.person is None):
         raise InvalidField("schedule", "Exactly one of schedule and person is needed.")
     if "read" not in look.caller.powers:
-        raise Forbidden(access.WHY["read"])
+        raise await forbidden(look.services, look.caller, access.WHY["read"])
     organization, me = await look.organization(), look.caller
     if body.schedule is not None and body.schedule not in organization.schedules:
         raise InvalidField("schedule", f"There is no schedule “{body.schedule}”.")
     if body.person is not None and body.person not in await people_of(look.services, me.organization_id):
         raise InvalidField("person", "There is no such person in this organisation.")
-    id, key = new_id(), new_secret("fdc")
-    await _rows(look.services, _ADD, (id, me.organization_id, me.person_id, body.schedule, body.person,
-                                      secret_hash(key)))  # fmt: skip
+    id, key, ask = new_id(), new_secret("fdc"), asking(me)
+    added = (id, me.organization_id, me.person_id, body.schedule, body.person, secret_hash(key))
+
+    def write(cursor: Cursor[Any]) -> None:
+        cursor.execute(_ADD, added)
+
+    await change(look.services, me, lambda _: feed(ask, id, body.schedule, body.person), write)
     (row,) = await _rows(look.services, f"{_FEEDS} and id = %s", (me.organization_id, id))
     url = f"{look.services.public_url.rstrip('/')}/feeds/{key}.ics"
     return Answer({**_view(row), "url": url}, 201, {"Location": f"{FEEDS}/{id}"})
@@ -84,7 +91,12 @@ async def delete_feed(look: LookNow, id: UUID) -> Response:
     found = await _rows(look.services, f"{_FEEDS} and id = %s", (look.caller.organization_id, id))
     if not found or not (found[0]["owner_id"] == look.caller.person_id or "manage" in look.caller.powers):
         raise NotThere("There is no such feed.")
-    await _rows(look.services, _REVOKE, (look.caller.organization_id, id))
+    ask = asking(look.caller)
+
+    def write(cursor: Cursor[Any]) -> None:
+        cursor.execute(_REVOKE, (look.caller.organization_id, id))
+
+    await change(look.services, look.caller, lambda _: end_feed(ask, id), write)
     return Response(status_code=204)
 
 
@@ -94,11 +106,11 @@ async def get_feed(services: Annotated[Services, Depends(services)], key: schema
     found = await _rows(services, _BY_KEY, (secret_hash(key),))
     if not found or found[0]["role"] not in SEES_INCIDENTS:
         raise NotThere("There is no such feed.")
-    feed = found[0]
-    organization = await asyncio.to_thread(services.executor.organizations.now, feed["organization_id"])
-    if feed["schedule"] is None:
-        return await _calendar(services, organization, None, feed["person_id"])
-    return await _calendar(services, organization, find(organization, feed["schedule"]), None)
+    row = found[0]
+    organization = await asyncio.to_thread(services.executor.organizations.now, row["organization_id"])
+    if row["schedule"] is None:
+        return await _calendar(services, organization, None, row["person_id"])
+    return await _calendar(services, organization, find(organization, row["schedule"]), None)
 
 
 async def _calendar(
@@ -160,11 +172,13 @@ async def _rows(services: Services, query: LiteralString, values: tuple[Any, ...
 
 _ADD = """
     insert into access.feeds (id, organization_id, owner_id, schedule, person_id, key_hash)
-    values (%s, %s, %s, %s, %s, %s)"""
+    values (%s, %s, %s, %s, %s, %s) on conflict (id) do nothing"""
 _FEEDS = """
     select id, owner_id, schedule, person_id, created_at from access.feeds
      where organization_id = %s and revoked_at is null"""
-_REVOKE = "update access.feeds set revoked_at = now() where organization_id = %s and id = %s"
+_REVOKE = (
+    "update access.feeds set revoked_at = now() where organization_id = %s and id = %s and revoked_at is null"
+)
 _BY_KEY = """
     select f.organization_id, f.schedule, f.person_id, p.role
       from access.feeds f join access.people p on p.id = f.owner_id

@@ -5,21 +5,26 @@ database, and any process can finish it.
 """
 
 import logging
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Any
+from uuid import UUID
 
 import httpx
 from authlib.common.errors import AuthlibBaseError
 from fastapi import APIRouter, Depends, Query, Request
 from joserfc.errors import JoseError
+from psycopg import Cursor
 from starlette.responses import RedirectResponse, Response
 
 from api import cookies, sessions
 from api.call import services
-from api.directory import new_secret
-from api.oidc_provider import Provider
+from api.changes import asking, change
+from api.directory import Caller, new_secret
+from api.oidc_provider import Identity, Provider
 from api.problems import Forbidden, NotThere
 from api.services import Services
 from api.shapes import PROBLEMS
+from domain.access import identify, powers
 from domain.errors import Overloaded
 
 log = logging.getLogger(__name__)
@@ -67,16 +72,45 @@ async def finish_oidc(
     except (AuthlibBaseError, JoseError, ValueError, KeyError) as problem:
         log.warning("an OpenID Connect sign-in was refused: %s", problem)
         raise Forbidden("The provider's answer does not hold.") from None
-    async with services.pool.connection() as connection, connection.transaction():
-        row = await (await connection.execute(_KNOWN, identity._asdict())).fetchone()
-        if row is None and identity.email is not None:
-            row = await (await connection.execute(_BY_EMAIL, identity._asdict())).fetchone()
-    if row is None:
+    person = await _known(services, identity)
+    if person is None and identity.email is not None:
+        await _link(services, identity)
+        person = await _known(services, identity)
+    if person is None:
         raise Forbidden("Nobody here has this e-mail address: an admin adds people.")
     answer = RedirectResponse("/", 303)
-    await sessions.begin(services, request, row[0], "oidc", answer)
+    await sessions.begin(services, request, person, "oidc", answer)
     cookies.take(answer, services.public_url, COOKIE)
     return answer
+
+
+async def _known(services: Services, identity: Identity) -> UUID | None:
+    """Whom the provider has signed in before."""
+    async with services.pool.connection() as connection:
+        row = await (await connection.execute(_KNOWN, identity._asdict())).fetchone()
+    return row[0] if row else None
+
+
+class _NotLinked(Exception):
+    """Another request was first, or nobody has the address any more."""
+
+
+async def _link(services: Services, identity: Identity) -> None:
+    """Whoever has the e-mail address is that one at the provider from now on, if there is anybody."""
+    async with services.pool.connection() as connection:
+        row = await (await connection.execute(_BY_EMAIL, identity._asdict())).fetchone()
+    if row is None:
+        return
+    organization, person, role = row
+    who = Caller(organization, person, role, powers(role, None), organization)
+    ask = asking(who)
+
+    def write(cursor: Cursor[Any]) -> None:
+        if cursor.execute(_LINK, {**identity._asdict(), "person": person}).rowcount == 0:
+            raise _NotLinked
+
+    with suppress(_NotLinked):
+        await change(services, who, lambda _: identify(ask, person), write)
 
 
 def _provider(services: Services) -> Provider:
@@ -94,8 +128,10 @@ _KNOWN = """
      where i.issuer = %(issuer)s and i.subject = %(subject)s and p.id = i.person_id and p.disabled_at is null
     returning i.person_id"""
 _BY_EMAIL = """
+    select organization_id, id, role from access.people
+     where lower(email) = lower(%(email)s) and disabled_at is null"""
+_LINK = """
     insert into access.identities (issuer, subject, person_id)
     select %(issuer)s, %(subject)s, id from access.people
-     where lower(email) = lower(%(email)s) and disabled_at is null
-    on conflict (issuer, subject) do nothing
-    returning person_id"""
+     where id = %(person)s and lower(email) = lower(%(email)s) and disabled_at is null
+    on conflict (issuer, subject) do nothing"""

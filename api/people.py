@@ -20,11 +20,12 @@ from api.person_numbers import put_number
 from api.person_rows import find, may_change, of_super_admins, people, person_view
 from api.problems import NotPossible
 from api.recipient_rules import whatsapp_number
+from api.refused import forbidden
 from api.services import Services
 from api.shapes import PROBLEMS, Problem, shows
 from api.views import Answer, from_cursor, time_or_null, to_cursor
 from commands.ids import new_id
-from domain.access import erase, grant, remove
+from domain.access import LINK_FOR, erase, grant, link, powers, remove
 from domain.errors import InvalidField
 
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not possible as it stands"}}
@@ -131,7 +132,8 @@ async def give_role(services: S, caller: C, id: UUID, body: RoleBody) -> Answer:
     def write(cursor: Cursor[Any]) -> None:
         if body.role != "super_admin":
             keep_a_super_admin(cursor, id)
-        cursor.execute("update access.people set role = %s, disabled_at = null where id = %s", (body.role, id))
+        query = "update access.people set role = %s, disabled_at = null where id = %s"
+        _with_email(cursor, query, (body.role, id))
 
     await change(services, caller, lambda now: grant(ask, now, id, body.role, held), write)
     return Answer(person_view(await find(services, caller, id)))
@@ -157,15 +159,21 @@ async def erase_person(services: S, caller: C, id: UUID) -> Answer:
 @router.post("/{id}/sign-in-link", status_code=201, responses=shows(SignInLink, 201))
 async def make_link(services: S, caller: C, id: UUID) -> Answer:
     """A link that signs them in once, within 24 hours: 201. It is shown now and never again: hand it over by a way
-    that nobody else reads."""
+    that nobody else reads. Only for whom may no more than the asker: 403 else."""
     row = await may_change(services, caller, id)
     if row["disabled_at"] is not None:
         raise NotPossible("This person has no access.")
-    secret = new_secret("fdl")
-    async with services.pool.connection() as connection:
-        made = await (await connection.execute(_LINK, (secret_hash(secret), id, caller.person_id))).fetchone()
-    assert made is not None
-    shown = {"url": f"{services.public_url}/auth/link/{secret}", "expires_at": time_or_null(made[0])}
+    if not powers(row["role"], None) <= caller.powers:
+        raise await forbidden(services, caller, "Who signs in by it could do more than you may with this token.")
+    secret, ask = new_secret("fdl"), asking(caller)
+    expires_at = ask.asked_at + LINK_FOR
+    made = (secret_hash(secret), id, caller.person_id, expires_at)
+
+    def write(cursor: Cursor[Any]) -> None:
+        cursor.execute(_LINK, made)
+
+    await change(services, caller, lambda _: link(ask, id, expires_at), write)
+    shown = {"url": f"{services.public_url}/auth/link/{secret}", "expires_at": time_or_null(expires_at)}
     return Answer(shown, 201, {"Cache-Control": "no-store"})
 
 
@@ -188,4 +196,4 @@ _INSERT = """
     values (%s, %s, %s, %s, %s, %s) on conflict (id) do nothing"""
 _LINK = """
     insert into access.links (hash, person_id, made_by, expires_at)
-    values (%s, %s, %s, now() + interval '24 hours') returning expires_at"""
+    values (%s, %s, %s, %s) on conflict (hash) do nothing"""

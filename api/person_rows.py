@@ -6,8 +6,8 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from api.directory import Caller
-from api.problems import Forbidden, NotThere
-from api.refused import put_on_record
+from api.problems import NotThere
+from api.refused import forbidden
 from api.services import Services
 from api.views import time_or_null
 
@@ -34,9 +34,7 @@ async def may_change(services: Services, caller: Caller, id: UUID) -> dict[str, 
 async def of_super_admins(services: Services, caller: Caller, why: str) -> None:
     """Only they may do this: what others try is put on record. Raises Forbidden."""
     if "install" not in caller.powers:
-        if caller.what:
-            await put_on_record(services, caller, caller.what)
-        raise Forbidden(why)
+        raise await forbidden(services, caller, why)
 
 
 async def people(services: Services, which: str, values: Any, limit: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Refused attempts at what only admins may do are put on record: who, what and when."""
+"""Refused attempts at what somebody may not do are put on record: who, what and when."""
 
 import asyncio
 import logging
@@ -12,6 +12,7 @@ import psycopg
 from psycopg import Cursor
 
 from api.directory import Caller
+from api.problems import Forbidden
 from api.services import Services
 from commands.ids import new_id
 from commands.outcome import OutcomeUnknown
@@ -33,7 +34,13 @@ class _OnRecord(Exception):
     """It is on record already: nothing is to be written."""
 
 
-async def put_on_record(services: Services, caller: Caller, what: str) -> None:
+async def forbidden(services: Services, caller: Caller, why: str) -> Forbidden:
+    """The refusal to raise, put on record."""
+    await _put_on_record(services, caller, caller.what)
+    return Forbidden(why)
+
+
+async def _put_on_record(services: Services, caller: Caller, what: str) -> None:
     """An AccessRefused event in the person's own organisation. Never fails: the refusal stands either way."""
     now = time.monotonic()
     if now - _recent.get((caller.person_id, what), -ONCE_IN_S) < ONCE_IN_S:

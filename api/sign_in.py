@@ -14,6 +14,7 @@ from api.access_shapes import PasswordBody, SignInBody
 from api.call import caller, services
 from api.directory import SESSION_WORKS, Caller, secret_hash
 from api.problems import Forbidden, Malformed, Unauthorized
+from api.refused import forbidden
 from api.services import Services
 from api.shapes import PROBLEMS, Problem
 from domain.errors import InvalidField
@@ -44,14 +45,14 @@ async def sign_in(services: S, request: Request) -> Response:
     wrong, and 429 for who tries too often."""
     cookies.check_origin(request, services.public_url)
     body, is_form = await _sign_in_body(request)
-    await throttle.count(services, request, body.email)
     async with services.pool.connection() as connection:
         row = await (await connection.execute(_PASSWORD, (body.email.strip(),))).fetchone()
-    right = await passwords.matches(body.password, row[1] if row is not None else None)
-    if not right or row is None:
+    assert row is not None
+    address, person, hash = row
+    await throttle.count(services, request, person or address)
+    if not await passwords.matches(body.password, hash):
         raise Unauthorized("E-mail address or password is wrong.")
-    person, hash = row
-    await throttle.succeeded(services, request, body.email)
+    await throttle.succeeded(services, request, person)
     if passwords.is_outdated(hash):
         await _set_password(services, person, await passwords.hashed(body.password), was=hash)
     answer: Response = RedirectResponse(_path(body.next), 303) if is_form else Response(status_code=204)
@@ -74,7 +75,10 @@ async def sign_out(services: S, request: Request) -> Response:
 
 @router.post("/password", status_code=204, response_class=Response)
 async def change_password(services: S, caller: C, request: Request, body: PasswordBody) -> Response:
-    """Set one's own password. All other sessions end, and links that were not used."""
+    """Set one's own password. All other sessions end, and links that were not used. Only by who has signed
+    in: a token changes no password."""
+    if caller.session is None:
+        raise await forbidden(services, caller, "A password is changed by who has signed in, not by token.")
     async with services.pool.connection() as connection:
         row = await (await connection.execute(_OWN, (caller.session, caller.person_id))).fetchone()
     assert row is not None
@@ -82,10 +86,10 @@ async def change_password(services: S, caller: C, request: Request, body: Passwo
     if email is None:
         raise InvalidField("new", "There is no e-mail address to sign in with yet: an admin can add it.")
     if hash is not None and not fresh:
-        await throttle.count(services, request, email)
+        await throttle.count(services, request, caller.person_id)
         if body.current is None or not await passwords.matches(body.current, hash):
             raise Forbidden("The current password is wrong.")
-        await throttle.succeeded(services, request, email)
+        await throttle.succeeded(services, request, caller.person_id)
     passwords.check_new(body.new, email)
     await _set_password(services, caller.person_id, await passwords.hashed(body.new))
     async with services.pool.connection() as connection:
@@ -107,14 +111,12 @@ async def show_link(secret: str) -> HTMLResponse:
 
 @router.post("/link/{secret}", status_code=303, response_class=Response)
 async def use_link(services: S, request: Request, secret: str) -> Response:
-    """Use the link up: 303 and the cookie of a session, or 401."""
+    """Use the link up: 303 and the cookie of a session, or 401. Not throttled: nobody guesses 256 random bits."""
     cookies.check_origin(request, services.public_url)
-    await throttle.count(services, request, None)
     async with services.pool.connection() as connection:
         row = await (await connection.execute(_USE, (secret_hash(secret),))).fetchone()
     if row is None:
         raise Unauthorized("This link was used, or is too old. Ask an admin for another one.")
-    await throttle.succeeded(services, request, None)
     answer = RedirectResponse("/", 303)
     await sessions.begin(services, request, row[0], "link", answer)
     return answer
@@ -156,7 +158,8 @@ async def _set_password(services: Services, person: UUID, hash: str, was: str | 
 
 
 _PASSWORD = """
-    select id, password_hash from access.people where lower(email) = lower(%s) and disabled_at is null"""  # noqa: S105
+    select asked.address, p.id, p.password_hash from (select lower(%s) as address) asked
+      left join access.people p on lower(p.email) = asked.address and p.disabled_at is null"""  # noqa: S105
 _OWN = f"""
     select p.email, p.password_hash, exists (
            select from access.sessions s where s.id = %s and s.person_id = p.id and s.method = 'link'

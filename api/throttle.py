@@ -5,6 +5,7 @@ An attempt counts before it is looked at, so that many at once do not get throug
 
 import hashlib
 from typing import Any
+from uuid import UUID
 
 from fastapi import Request
 from psycopg import AsyncConnection
@@ -18,22 +19,21 @@ PER_ADDRESS = 100
 """In WINDOW_S seconds. An address may be a whole office."""
 
 
-async def count(services: Services, request: Request, account: str | None) -> None:
-    """Count an attempt, for the address it comes from and for the account. Raises TooManyAttempts."""
+async def count(services: Services, request: Request, account: UUID | str) -> None:
+    """Count an attempt at a password, for the address it comes from and for the account: a person, or an e-mail
+    address that is nobody's, in the case that the database compares by. Raises TooManyAttempts."""
     async with services.pool.connection() as connection:
         await _count(connection, _address(request), PER_ADDRESS)
-        if account is not None:
-            await _count(connection, _account(account), PER_ACCOUNT)
+        await _count(connection, _account(account), PER_ACCOUNT)
 
 
-async def succeeded(services: Services, request: Request, account: str | None) -> None:
+async def succeeded(services: Services, request: Request, account: UUID) -> None:
     """That attempt was right: it does not count, nor do those before it on this account."""
     async with services.pool.connection() as connection:
         await connection.execute(
             "update access.attempts set count = greatest(0, count - 1) where key = %s", (_address(request),)
         )
-        if account is not None:
-            await connection.execute("delete from access.attempts where key = %s", (_account(account),))
+        await connection.execute("delete from access.attempts where key = %s", (_account(account),))
         await connection.execute(
             "delete from access.attempts where since < now() - make_interval(secs => %s)", (WINDOW_S,)
         )
@@ -56,8 +56,8 @@ def _address(request: Request) -> bytes:
     return _key("address", request.client.host if request.client else "")
 
 
-def _account(account: str) -> bytes:
-    return _key("account", account.strip().lower())
+def _account(account: UUID | str) -> bytes:
+    return _key("person" if isinstance(account, UUID) else "account", str(account))
 
 
 def _key(kind: str, value: str) -> bytes:

@@ -5,7 +5,7 @@ addresses, hashes) are written by whoever asks, in the same transaction.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
 from uuid import UUID
 
@@ -14,10 +14,15 @@ from domain.organization import Organization
 from domain.organization_events import (
     AccessRefused,
     AccessRemoved,
+    CalendarFeedIssued,
+    CalendarFeedRevoked,
+    IdentityLinked,
+    IntegrationAdded,
     OrganizationEvent,
     PersonErased,
     Role,
     RoleGranted,
+    SignInLinkIssued,
     TokenIssued,
     TokenRevoked,
 )
@@ -37,6 +42,9 @@ POWERS: Final[dict[str, frozenset[Power]]] = {
     "responder": frozenset(("self", "read", "respond")),
     "member": frozenset(("self",)),
 }
+
+LINK_FOR: Final = timedelta(hours=24)
+"""How long a sign-in link works."""
 
 SEES_INCIDENTS: Final = frozenset(role for role, may in POWERS.items() if "read" in may)
 """Roles; who is on call or a team's member has one of them."""
@@ -86,6 +94,32 @@ def issue(
 def revoke(ask: Request, token: UUID, person: UUID) -> tuple[OrganizationEvent, ...]:
     """A token works no more."""
     return (TokenRevoked.model_validate({**ask.meta(), "token_id": token, "person_id": person}),)
+
+
+def link(ask: Request, person: UUID, expires_at: datetime) -> tuple[OrganizationEvent, ...]:
+    """A link signs the person in, once."""
+    return (SignInLinkIssued.model_validate({**ask.meta(), "person_id": person, "expires_at": expires_at}),)
+
+
+def identify(ask: Request, person: UUID) -> tuple[OrganizationEvent, ...]:
+    """The provider signs the person in."""
+    return (IdentityLinked.model_validate({**ask.meta(), "person_id": person}),)
+
+
+def feed(ask: Request, feed: UUID, schedule: str | None, person: UUID | None) -> tuple[OrganizationEvent, ...]:
+    """A calendar feed begins to work: a schedule's, or a person's."""
+    fields = {"feed_id": feed, "schedule": schedule, "person_id": person}
+    return (CalendarFeedIssued.model_validate({**ask.meta(), **fields}),)
+
+
+def end_feed(ask: Request, feed: UUID) -> tuple[OrganizationEvent, ...]:
+    """A calendar feed works no more."""
+    return (CalendarFeedRevoked.model_validate({**ask.meta(), "feed_id": feed}),)
+
+
+def integrate(ask: Request, integration: UUID, kind: str) -> tuple[OrganizationEvent, ...]:
+    """A source of alerts may send."""
+    return (IntegrationAdded.model_validate({**ask.meta(), "integration_id": integration, "kind": kind}),)
 
 
 def catch_up(

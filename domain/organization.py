@@ -56,7 +56,9 @@ class Organization:
                 self.roles.pop(event.person_id, None)
                 self.quiet.pop(event.person_id, None)
                 self.tokens = {id: person for id, person in self.tokens.items() if person != event.person_id}
-            case o.AccessRefused():
+            case o.AccessRefused() | o.SignInLinkIssued() | o.IdentityLinked():
+                pass
+            case o.CalendarFeedIssued() | o.CalendarFeedRevoked() | o.IntegrationAdded():
                 pass
             case o.TokenIssued():
                 self.tokens[event.token_id] = event.person_id

@@ -65,6 +65,41 @@ class TokenRevoked(OrganizationChange):
     person_id: UUID
 
 
+class SignInLinkIssued(OrganizationChange):
+    """A link was made that signs a person in, once and until then. Its secret is nowhere."""
+
+    person_id: UUID
+    expires_at: Instant
+
+
+class IdentityLinked(OrganizationChange):
+    """A person signs in by the OpenID Connect provider from now on. Who they are there is outside the ledger."""
+
+    person_id: UUID
+
+
+class CalendarFeedIssued(OrganizationChange):
+    """An address began to work that shows the shifts of a schedule, or of a person by all schedules. Its key is
+    nowhere."""
+
+    feed_id: UUID
+    schedule: str | None = None
+    person_id: UUID | None = None
+
+
+class CalendarFeedRevoked(OrganizationChange):
+    """A feed's address works no more."""
+
+    feed_id: UUID
+
+
+class IntegrationAdded(OrganizationChange):
+    """A source of alerts was made, of that kind. Its key is nowhere."""
+
+    integration_id: UUID
+    kind: str
+
+
 class TeamDefined(OrganizationChange):
     """A team is as said here, new or changed. schedule, policy: names: who is on call for it, how it escalates."""
 
@@ -156,6 +191,11 @@ OrganizationEvent: TypeAlias = (
     | AccessRefused
     | TokenIssued
     | TokenRevoked
+    | SignInLinkIssued
+    | IdentityLinked
+    | CalendarFeedIssued
+    | CalendarFeedRevoked
+    | IntegrationAdded
     | TeamDefined
     | TeamRemoved
     | RoutingChanged

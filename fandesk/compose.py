@@ -61,6 +61,7 @@ class Oidc:
 class Config:
     """What the roles need to know. dsn: the program's own rights; owner_dsn: those that may change the schema.
 
+    trusted_proxies: addresses and networks with commas between, whose word on who asks is taken.
     secret_key: as it was set; else secret_file has it, or will when it is first needed (see `vault`). kafka: None
     where the ledger is read directly. whatsapp: None where it is not set up.
     """
@@ -71,6 +72,7 @@ class Config:
     public_url: str
     host: str = "127.0.0.1"
     port: int = 8080
+    trusted_proxies: str = ""
     secret_key: str | None = field(default=None, repr=False)
     secret_file: Path | None = None
     webhook: WhatsAppWebhook = field(default_factory=WhatsAppWebhook)
@@ -173,6 +175,8 @@ def run_api(config: Config) -> None:
         application,
         host=config.host,
         port=config.port,
+        proxy_headers=bool(config.trusted_proxies),
+        forwarded_allow_ips=config.trusted_proxies,  # not null: that would be 127.0.0.1
         log_config=None,
         log_level="warning",
         access_log=False,

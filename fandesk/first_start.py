@@ -9,13 +9,11 @@ import psycopg
 from api.directory import new_secret, secret_hash
 from commands.directly import change_directly, load_directly
 from commands.ids import new_id
-from domain.access import SCOPES, catch_up, grant, issue
+from domain.access import LINK_FOR, SCOPES, catch_up, grant, issue, link
 from domain.decisions import SYSTEM, Request
 from domain.organization_events import Role
 
 _LOCK = 7308604899
-
-LINK_FOR = "24 hours"
 
 
 class FirstStart(NamedTuple):
@@ -37,13 +35,21 @@ def first_start(dsn: str, organization: str, token: str | None) -> FirstStart | 
             "insert into access.organizations (id, name) values (%s, %s)", (organization_id, organization)
         )
         made = add_token(connection, organization_id, "Super admin", "super_admin", token)
-        link = new_secret("fdl")
-        connection.execute(
-            "insert into access.links (hash, person_id, expires_at)"
-            f" select %s, id, now() + interval '{LINK_FOR}' from access.people where organization_id = %s",
-            (secret_hash(link), organization_id),
-        )
-        return FirstStart(organization_id, made, link)
+        return FirstStart(organization_id, made, _add_link(connection, organization_id))
+
+
+def _add_link(connection: psycopg.Connection[Any], organization_id: UUID) -> str:
+    """A link's secret, for the only person that there is."""
+    secret, ask = new_secret("fdl"), _ask(organization_id)
+    expires_at = ask.asked_at + LINK_FOR
+    row = connection.execute(
+        "insert into access.links (hash, person_id, expires_at)"
+        " select %s, id, %s from access.people where organization_id = %s returning person_id",
+        (secret_hash(secret), expires_at, organization_id),
+    ).fetchone()
+    assert row is not None
+    change_directly(connection, organization_id, lambda _: link(ask, row[0], expires_at))
+    return secret
 
 
 def add_token(

@@ -80,12 +80,19 @@ class Place:
 
 def insert_person(cursor: psycopg.Cursor[Any], organization_id: UUID, person: Person) -> None:
     """Raises CannotBe where somebody else signs in with the e-mail address."""
-    try:
+    with email_free(person.email):
         cursor.execute(_INSERT, (person.id, organization_id, person.name, person.email, person.role))
+
+
+@contextmanager
+def email_free(email: str | None) -> Iterator[None]:
+    """What is written gives somebody the address to sign in with. Raises CannotBe where somebody else has it."""
+    try:
+        yield
     except psycopg.errors.UniqueViolation as taken:
         if taken.diag.constraint_name != "people_by_email":
             raise
-        raise CannotBe(f"Somebody signs in with the e-mail address {person.email} already.") from None
+        raise CannotBe(f"Somebody signs in with the e-mail address {email} already.") from None
 
 
 def request_of(organization_id: UUID) -> Request:

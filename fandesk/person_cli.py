@@ -18,7 +18,7 @@ from domain.organization import Organization as State
 from domain.organization_decisions import Events
 from domain.organization_uses import uses_of_person
 from fandesk.options import Data, Json, Organization
-from fandesk.organizing import Person, insert_person, meant, opened
+from fandesk.organizing import Person, email_free, insert_person, meant, opened
 
 person_app = typer.Typer(no_args_is_help=True, help="People and their roles.")
 
@@ -82,7 +82,8 @@ def role(
         def write(cursor: psycopg.Cursor[Any]) -> None:
             if role != "super_admin":
                 keep_a_super_admin(cursor, person.id)
-            cursor.execute(_SET_ROLE, (role, person.id, place.id))
+            with email_free(person.email):
+                cursor.execute(_SET_ROLE, (role, person.id, place.id))
 
         place.change(decide, write)
     _tell(person._replace(role=role), as_json, f"{person.name} is {role}.")

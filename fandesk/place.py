@@ -38,6 +38,7 @@ def config_of(
     """What the roles need to know. postgres: the embedded one; None: the one that the settings name."""
     return replace(
         _addresses(settings, postgres, host, port),
+        trusted_proxies=settings.trusted_proxies or "",
         secret_key=_shown(settings.secret_key),
         secret_file=postgres.data / KEY_FILE if postgres is not None else None,
         webhook=WhatsAppWebhook(

@@ -6,8 +6,9 @@ alter table access.people
     add column disabled_at   timestamptz,
     add column erased_at     timestamptz,
     add column last_seen_at  timestamptz;
-create unique index people_by_email on access.people (lower(email)) where email is not null;
-comment on column access.people.email is 'what a person signs in with: unique in the installation, case does not matter';
+create unique index people_by_email on access.people (lower(email)) where email is not null and disabled_at is null;
+comment on column access.people.email is
+    'what a person signs in with: unique among those in the installation who have access, case does not matter';
 comment on column access.people.password_hash is 'argon2id, with its salt and cost in it; null: no password';
 comment on column access.people.disabled_at is 'since when the person may do nothing any more';
 comment on column access.people.erased_at is 'since when nothing but the id is known of the person';

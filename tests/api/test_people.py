@@ -74,6 +74,21 @@ def test_an_email_is_one_persons_whatever_its_case(own: Org, other: Org) -> None
     assert len(own.get("/people")["items"]) == 2
 
 
+def test_an_email_is_free_again_when_whose_it_was_has_no_access(own: Org, other: Org) -> None:
+    email = f"Ada.{uuid4()}@example.com"
+    first = add(own, "responder", email)["id"]
+    role = f"/api/v1/people/{first}/role"
+    assert own.http.delete(f"/api/v1/people/{first}").status_code == 204
+    second = add(other, "responder", email.lower())["id"]
+    told = refused_field(own.http.post(role, json={"role": "responder"}), "email")
+    assert "Somebody else signs in" in told["errors"][0]["detail"]
+    assert own.get(f"/people/{first}")["role"] is None
+    assert kinds(own)[-1] == "AccessRemoved"
+    assert other.http.patch(f"/api/v1/people/{second}", json={"email": None}).status_code == 200
+    assert own.http.post(role, json={"role": "responder"}).json()["email"] == email
+    refused_field(other.http.patch(f"/api/v1/people/{second}", json={"email": email}), "email")
+
+
 def test_access_ends_at_once_and_by_every_way(own: Org) -> None:
     ada = add(own, "responder", f"{uuid4()}@example.com", whatsapp="+15550100102")
     token = own.http.post("/api/v1/tokens", json={"name": "t", "person": ada["id"]}).json()["token"]

@@ -17,7 +17,7 @@ from domain.windows import Window
 
 A, B, C = (UUID(str(actor.id)) for actor in (ALICE, BOB, CAROL))
 PEOPLE = {A: "org_admin", B: "responder", C: "member"}
-TOKEN, RULE, WINDOW, OVERRIDE = (UUID(int=n) for n in (0x501, 0x502, 0x503, 0x504))
+TOKEN, RULE, WINDOW, OVERRIDE, FEED = (UUID(int=n) for n in (0x501, 0x502, 0x503, 0x504, 0x505))
 START, END = datetime(2026, 3, 3, tzinfo=UTC), datetime(2026, 3, 4, tzinfo=UTC)
 NIGHT = Window(start="22:00", end="06:00")
 WEEKEND = Window(days=("friday",), start="18:00", until="monday", end="08:00")
@@ -83,6 +83,12 @@ EVENTS: list[o.OrganizationEvent] = [
     o.TokenIssued(**meta(5), token_id=TOKEN, person_id=B, scopes=()),
     o.TokenIssued(**meta(5), token_id=TOKEN, person_id=B, scopes=("read", "write"), expires_at=END),
     o.TokenRevoked(**meta(6), token_id=TOKEN, person_id=B),
+    o.SignInLinkIssued(**meta(6), person_id=B, expires_at=END),
+    o.IdentityLinked(**meta(6), person_id=B),
+    o.CalendarFeedIssued(**meta(6), feed_id=FEED, schedule="primary"),
+    o.CalendarFeedIssued(**meta(6), feed_id=FEED, person_id=B),
+    o.CalendarFeedRevoked(**meta(6), feed_id=FEED),
+    o.IntegrationAdded(**meta(6), integration_id=FEED, kind="alertmanager"),
     o.TeamDefined(**meta(7), team="payments"),
     o.TeamDefined(**meta(7), team="payments", members=(A, B), schedule="primary", policy="standard"),
     o.TeamRemoved(**meta(8), team="payments"),

@@ -183,6 +183,16 @@ def test_people_and_teams_by_hand(cli: Cli) -> None:
     assert cli("person", "add", "Eve", "--email", "ada@example.org", check=False).returncode == 1
 
 
+def test_an_email_is_given_back_only_while_nobody_else_has_it(cli: Cli) -> None:
+    cli("person", "remove", "Bob")
+    cli("person", "add", "Bob the Second", "--email", "BOB@example.org")
+    refused = cli("person", "role", "Bob", "responder", check=False)
+    assert (refused.returncode, refused.stderr) == (
+        1, "Somebody signs in with the e-mail address bob@example.org already.\n",
+    )  # fmt: skip
+    assert "Bob" not in [person["name"] for person in shown(cli, "person", "list")["people"]]
+
+
 def test_an_organisation_is_renamed(product: Any) -> None:
     name = f"Old {uuid4().hex[:8]}"
     made = json.loads(product.cli("org", "create", name, "--admin", "Zoe", "--json").stdout)

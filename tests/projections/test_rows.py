@@ -46,7 +46,9 @@ CASES: dict[str, tuple[tuple[e.IncidentEvent, ...], dict[str, Any]]] = {
         {"status": "investigating", "acknowledged_at": at(6), "investigating_at": at(6), **by(BOB, 6)},
     ),
     "UpdatePosted": ((e.UpdatePosted(**meta(6), body="B"),), {}),
-    "ResponderAssigned": ((e.ResponderAssigned(**meta(6), person_id=PERSON),), {"assignee": PERSON, "lead_by_hand": True}),
+    "ResponderAssigned": (
+        (e.ResponderAssigned(**meta(6), person_id=PERSON),), {"assignee": PERSON, "lead_by_hand": True}
+    ),
     "ResponderAssigned to nobody": (
         (e.ResponderAssigned(**meta(6), person_id=PERSON), e.ResponderAssigned(**meta(7))), {}
     ),
