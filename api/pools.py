@@ -1,12 +1,13 @@
 """The API's pools of connections."""
 
-import select
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
+
+from commands.unasked import said_unasked
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
@@ -37,15 +38,9 @@ class LastingPool(Pool):
     async def _usable(self, connection: AsyncConnection[Any]) -> None:
         """Raises psycopg's Error where it is not. That costs a look at the socket; a round trip only where the
         server has sent something unasked, which is mostly its end."""
-        if _readable(connection.pgconn.socket):
+        if said_unasked(connection):
             try:
                 await self.check_connection(connection)
             except psycopg.Error:
                 await self.check()  # the others have mostly died with it, and each costs the lender a longer wait
                 raise
-
-
-def _readable(socket: int) -> bool:
-    poll = select.poll()
-    poll.register(socket, select.POLLIN)
-    return bool(poll.poll(0))
