@@ -7,7 +7,8 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
+
+from api.pools import LastingPool
 
 ROLE = "fandesk_reader"
 
@@ -17,16 +18,7 @@ class ReadingPool:
 
     def __init__(self, dsn: str, *, max_size: int = 8) -> None:
         self._sees: WeakKeyDictionary[AsyncConnection[Any], UUID] = WeakKeyDictionary()
-        self._pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
-            dsn,
-            min_size=1,
-            max_size=max_size,
-            timeout=5,
-            open=False,
-            kwargs={"autocommit": True},
-            max_waiting=500,
-            configure=_give_up_rights,
-        )
+        self._pool = LastingPool(dsn, max_size=max_size, configure=_give_up_rights)
 
     async def open(self) -> None:
         await self._pool.open()

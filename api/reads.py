@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from api import schemas, shapes
 from api.call import Reading, reading
 from api.moments import Moment, moment
-from api.services import incident_number
+from api.services import Services, incident_number
 from api.shapes import PROBLEMS, DeliveryPage, IncidentPage, LedgerPage, TimelinePage, shows
 from api.views import Answer, Raw, from_cursor, incident_view, time_or_null, to_cursor
 from commands import codec
@@ -150,6 +150,15 @@ async def ledger_page(read: Reading, after: int, limit: int, incident_id: UUID |
     return read.answer(Raw(b'{"items":[' + items + b'],"next_cursor":' + cursor + b"}"))
 
 
+async def history(services: Services, organization_id: UUID, incident_id: UUID) -> list[Recorded]:
+    """All that was recorded of an incident, in order; nothing where the organisation has no such incident."""
+    async with services.readers.of(organization_id) as connection:
+        found = await ledger.after(connection, organization_id, 0, incident_id=incident_id, limit=EVERYTHING)
+    with suppress(codec.OfAnOrganization):
+        return [recorded((e.position, *e[1:3], e.recorded_at, e.topic, bytes(e.state))) for e in found]
+    return []
+
+
 def split(words: list[str]) -> list[str]:
     return [part.strip() for word in words for part in word.split(",") if part.strip()]
 
@@ -188,11 +197,7 @@ async def _find(read: Reading, id: str) -> Incident:
 async def _as_of(read: Reading, id: str, then: datetime, clock: str) -> Incident:
     """Folded from the ledger by the same rules as ever."""
     incident_id = await read.services.incident_id(read.organization_id, id)
-    async with read.services.readers.of(read.organization_id) as connection:
-        found = await ledger.after(connection, read.organization_id, 0, incident_id=incident_id, limit=EVERYTHING)
-    entries: list[Recorded] = []
-    with suppress(codec.OfAnOrganization):
-        entries = [recorded((e.position, *e[1:3], e.recorded_at, e.topic, bytes(e.state))) for e in found]
+    entries = await history(read.services, read.organization_id, incident_id)
     known = [e for e in entries if (e.recorded_at if clock == "recorded" else e.event.occurred_at) <= then]
     if not known or known[0].version != 1:
         raise IncidentNotFound("There was no such incident then.")

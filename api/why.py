@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from api import why_shapes as shapes
+from api.reads import history
 from api.settings import Look
 from api.shapes import PROBLEMS, shows
 from api.views import Answer
@@ -73,9 +74,8 @@ async def _entries(look: Look, incident_id: UUID) -> Sequence[Recorded]:
 
     Raises IncidentNotFound.
     """
-    loaded = await asyncio.to_thread(look.services.store.load, [incident_id])
-    entries = loaded.streams.get(incident_id, [])
-    if not entries or entries[0].event.organization_id != look.caller.organization_id:
+    entries = await history(look.services, look.caller.organization_id, incident_id)
+    if not entries:
         raise IncidentNotFound("There is no such incident.")
     known = [entry for entry in entries if _counts(entry, entries[0], look.at)]
     if not known:

@@ -34,6 +34,7 @@ from commands.append import (
     parameters,
     text_array,
 )
+from commands.unasked import said_unasked
 from domain.events import AlertSeen
 from domain.organization_events import OrganizationChange, OrganizationEvent
 from domain.recorded import Page, Recorded
@@ -68,6 +69,7 @@ class LedgerDatastore(PostgresDatastore):
             pool_size=pool_size,
             max_overflow=max_overflow,
             connect_timeout=connect_timeout,
+            pre_ping=True,
             schema="ledger",
         )
         assert isinstance(self.pool.kwargs, dict)
@@ -106,11 +108,13 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 self.datastore.pool.putconn(connection)
 
     def _connection(self) -> Connection[Any]:
-        try:
-            return self._at_hand.pop()
-        except IndexError:
-            self.datastore.pool.open()
-            return self.datastore.pool.getconn()
+        with suppress(IndexError):
+            while said_unasked(connection := self._at_hand.pop()):
+                connection.close()  # or the command would be refused for it
+                self.datastore.pool.putconn(connection)
+            return connection
+        self.datastore.pool.open()
+        return self.datastore.pool.getconn()
 
     def close(self) -> None:
         """Give back and close all connections."""

@@ -19,6 +19,7 @@ from api.app import create_app
 from api.directory import Directory
 from api.live import Tail
 from api.oidc_provider import Provider
+from api.pools import LastingPool
 from api.reading_pool import ReadingPool
 from api.services import Services, WhatsAppWebhook
 from commands.event_store import CHANNEL, LedgerDatastore, LedgerRecorder
@@ -113,16 +114,14 @@ def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
     """What the HTTP edge works with."""
 
     async def opened() -> AsyncIterator[Services]:
-        pool = AsyncConnectionPool(
-            config.dsn, min_size=1, max_size=8, timeout=5, open=False, kwargs={"autocommit": True}, max_waiting=500
-        )
+        pool = LastingPool(config.dsn)
         readers = ReadingPool(config.dsn)
         await pool.open()
         await readers.open()
         store = open_store(config.dsn)
         executor = Executor(store)
         folder = IntakeFolder(store, executor)
-        tail = Tail(config.dsn, pool)
+        tail = Tail(config.dsn, pool, readers)
         await tail.start()
         folder.start()
         set_up = config.oidc
