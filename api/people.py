@@ -26,6 +26,9 @@ from api.views import Answer, from_cursor, time_or_null, to_cursor
 from commands.ids import new_id
 from domain.access import erase, grant, remove
 from domain.errors import InvalidField
+from domain.organization import Organization
+from domain.organization_decisions import Events
+from domain.organization_uses import not_counted_on
 
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not possible as it stands"}}
 
@@ -105,22 +108,27 @@ async def change_person(services: S, caller: C, id: UUID, body: PersonPatch) -> 
 @router.delete("/{id}", status_code=204, response_class=Response, responses={204: {"description": "Removed"}})
 async def remove_person(services: S, caller: C, id: UUID) -> Response:
     """Their access ends at once, with all tokens, sessions and links, and they are alerted no more. What they did
-    keeps their name. A role gives access again."""
+    keeps their name. A role gives access again. 409 while a team, a schedule or a policy counts on them."""
     row = await may_change(services, caller, id)
     if row["disabled_at"] is None:
         ask = asking(caller)
+
+        def decide(now: Organization) -> Events:
+            not_counted_on(now, id, row["name"], ask.asked_at)
+            return remove(ask, now, id, row["role"])
 
         def write(cursor: Cursor[Any]) -> None:
             keep_a_super_admin(cursor, id)
             remove_rows(cursor, id)
 
-        await change(services, caller, lambda now: remove(ask, now, id, row["role"]), write)
+        await change(services, caller, decide, write)
     return Response(status_code=204)
 
 
 @router.post("/{id}/role", responses=shows(Person))
 async def give_role(services: S, caller: C, id: UUID, body: RoleBody) -> Answer:
-    """Let them do what the role may, from now on and nothing else."""
+    """Let them do what the role may, from now on and nothing else. A member is counted on by nothing: 409 while a
+    team, a schedule or a policy does."""
     await _may_give(services, caller, body.role)
     row = await may_change(services, caller, id)
     if row["erased_at"] is not None:
@@ -128,19 +136,25 @@ async def give_role(services: S, caller: C, id: UUID, body: RoleBody) -> Answer:
     held = row["role"] if row["disabled_at"] is None else None
     ask = asking(caller)
 
+    def decide(now: Organization) -> Events:
+        if body.role == "member":
+            not_counted_on(now, id, row["name"], ask.asked_at)
+        return grant(ask, now, id, body.role, held)
+
     def write(cursor: Cursor[Any]) -> None:
         if body.role != "super_admin":
             keep_a_super_admin(cursor, id)
         cursor.execute("update access.people set role = %s, disabled_at = null where id = %s", (body.role, id))
 
-    await change(services, caller, lambda now: grant(ask, now, id, body.role, held), write)
+    await change(services, caller, decide, write)
     return Answer(person_view(await find(services, caller, id)))
 
 
 @router.post("/{id}/erase", responses=shows(Person))
 async def erase_person(services: S, caller: C, id: UUID) -> Answer:
     """Delete what is known about them, everywhere and for good: name, e-mail, numbers, password, sessions, tokens,
-    what was written to them. The ledger has their id alone, and stays as it is."""
+    what was written to them. The ledger has their id alone, and stays as it is. Teams, schedules and
+    policies go on without them: their turns are gaps."""
     row = await may_change(services, caller, id)
     if row["erased_at"] is None:
         ask = asking(caller)

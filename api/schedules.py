@@ -137,8 +137,10 @@ def find(organization: Organization, name: str) -> Schedule:
 
 def people_on(schedule: Schedule) -> set[UUID]:
     """Everybody whom the schedule names."""
-    overriding = {override.person for override in schedule.overrides if override.person is not None}
-    return overriding.union(*(layer.people for layer in schedule.layers))
+    named = {override.person for override in schedule.overrides}.union(
+        *(layer.people for layer in schedule.layers)
+    )
+    return {person for person in named if person is not None}
 
 
 def view(schedule: Schedule) -> dict[str, Any]:
