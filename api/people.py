@@ -17,7 +17,7 @@ from api.changes import asking, change
 from api.directory import Caller, new_secret, secret_hash
 from api.erasing import erase_rows, keep_a_super_admin, remove_rows
 from api.person_numbers import put_number
-from api.person_rows import find, may_change, of_super_admins, people, person_view
+from api.person_rows import email_taken, find, may_change, of_super_admins, people, person_view
 from api.problems import NotPossible
 from api.recipient_rules import whatsapp_number
 from api.services import Services
@@ -67,7 +67,7 @@ async def add_person(services: S, caller: C, body: PersonBody) -> Answer:
     row = (id, caller.organization_id, body.name, body.email, body.role, body.time_zone)
 
     def write(cursor: Cursor[Any]) -> None:
-        _with_email(cursor, _INSERT, row)
+        _with_email(cursor, body.email, id, _INSERT, row)
         if number is not None:
             put_number(cursor, caller.organization_id, id, number, agreed=False)
 
@@ -96,7 +96,8 @@ async def change_person(services: S, caller: C, id: UUID, body: PersonPatch) -> 
 
     def write(cursor: Cursor[Any]) -> None:
         if sets:
-            _with_email(cursor, f"update access.people set {sets} where id = %(id)s", {**given, "id": id})
+            query = f"update access.people set {sets} where id = %(id)s"
+            _with_email(cursor, given.get("email"), id, query, {**given, "id": id})
         if new_number:
             put_number(cursor, caller.organization_id, id, number, agreed=False)
 
@@ -188,7 +189,9 @@ async def _may_give(services: Services, caller: Caller, role: str) -> None:
         await of_super_admins(services, caller, "Super admins are made by super admins.")
 
 
-def _with_email(cursor: Cursor[Any], query: str, values: Any) -> None:
+def _with_email(cursor: Cursor[Any], email: str | None, id: UUID, query: str, values: Any) -> None:
+    if email is not None and email_taken(cursor, email, id):
+        raise InvalidField("email", EMAIL_TAKEN)
     try:
         cursor.execute(query.encode(), values)
     except psycopg.errors.UniqueViolation as taken:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 
+from api.person_rows import email_taken
 from commands.ids import new_id
 from commands.organizations import Organizations
 from domain.decisions import SYSTEM, Request
@@ -80,12 +81,15 @@ class Place:
 
 def insert_person(cursor: psycopg.Cursor[Any], organization_id: UUID, person: Person) -> None:
     """Raises CannotBe where somebody else signs in with the e-mail address."""
+    wrong = CannotBe(f"Somebody signs in with the e-mail address {person.email} already.")
+    if person.email is not None and email_taken(cursor, person.email, person.id):
+        raise wrong
     try:
         cursor.execute(_INSERT, (person.id, organization_id, person.name, person.email, person.role))
     except psycopg.errors.UniqueViolation as taken:
         if taken.diag.constraint_name != "people_by_email":
             raise
-        raise CannotBe(f"Somebody signs in with the e-mail address {person.email} already.") from None
+        raise wrong from None
 
 
 def request_of(organization_id: UUID) -> Request:
