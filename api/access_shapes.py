@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from api.schemas import Body, Name, Text, Time
 from api.shapes import Named
 from domain.access import Power, Scope
+from domain.alerting import DeliveryState
 from domain.organization_events import Role
 
 
@@ -145,13 +146,21 @@ class PersonPage(BaseModel):
     next_cursor: str | None
 
 
+class CodeSent(BaseModel):
+    """What became of the message with a code. reason: why it is not on its way."""
+
+    state: DeliveryState
+    reason: str | None
+
+
 class Me(Person):
-    """Oneself. whatsapp_waiting: a number that waits for its code."""
+    """Oneself. whatsapp_waiting: a number that waits for its code; whatsapp_code: what became of that."""
 
     organization: Named
     powers: list[Power]
     has_password: bool
     whatsapp_waiting: str | None
+    whatsapp_code: CodeSent | None
 
 
 class SessionInfo(BaseModel):

@@ -24,6 +24,7 @@ def remove_rows(cursor: Cursor[Any], person: UUID) -> None:
 
 def erase_rows(cursor: Cursor[Any], person: UUID) -> None:
     """All that says who the person was goes: only ids stay. Safe to be called again."""
+    cursor.execute(_THEIRS_AGAIN, {"person": person})
     remove_rows(cursor, person)
     cursor.execute(_BLANK, {"person": person, "erased": ERASED})
     for statement in _DELETED:
@@ -62,6 +63,15 @@ _DELETED = (
     "delete from access.refusals where person_id = %s",
     "delete from access.feeds where owner_id = %s",
 )
+_THEIRS_AGAIN = """
+    update notify.recipients set person_id = %(person)s, once_person_id = null
+     where person_id is null
+       and organization_id = (select organization_id from access.people where id = %(person)s)
+       and (once_person_id = %(person)s or whatsapp in (
+            select whatsapp from notify.recipients
+             where person_id = %(person)s
+               and removed_at is distinct from created_at  -- one that was only sent a code may be anybody's
+           ))"""
 _INBOX = """
     update notify.inbox set item = null, handled_at = coalesce(handled_at, now()), outcome = 'erased'
      where item is not null and (item -> 'message' ->> 'from' = any (%(numbers)s)

@@ -46,7 +46,8 @@ async def get_me(services: S, caller: C) -> Answer:
 @router.patch("", responses=shows(Me))
 async def change_me(services: S, caller: C, body: MePatch) -> Answer:
     """Change what is named, leave the rest. A new number gets a code on WhatsApp, and counts once that is
-    confirmed (`/me/whatsapp/confirm`, within 10 minutes)."""
+    confirmed (`/me/whatsapp/confirm`, within 10 minutes). What became of the code is `whatsapp_code` of
+    `GET /me`."""
     mine = caller._replace(organization_id=caller.home)
     given = body.model_dump(exclude_unset=True)
     new_number = "whatsapp" in given
@@ -128,11 +129,17 @@ async def _me(services: Services, caller: Caller) -> Answer:
         "powers": sorted(caller.powers),
         "has_password": row["has_password"],
         "whatsapp_waiting": waiting[0] if waiting else None,
+        "whatsapp_code": {"state": waiting[1], "reason": waiting[2]} if waiting and waiting[1] else None,
     }
     return Answer({**person_view(row), **more})
 
 
-_WAITING = "select whatsapp from access.codes where person_id = %s and expires_at > now()"
+_WAITING = """
+    select c.whatsapp, d.state, d.reason from access.codes c left join lateral (
+           select d.state, d.reason from notify.deliveries d join notify.recipients r on r.id = d.recipient_id
+            where d.kind = 'code' and r.person_id = c.person_id and r.whatsapp = c.whatsapp
+            order by d.queued_at desc limit 1) d on true
+     where c.person_id = %s and c.expires_at > now()"""
 _HELD = """
     select 1 from notify.recipients where organization_id = %(org)s and whatsapp = %(number)s
        and removed_at is null and person_id is distinct from %(person)s and person_id is not null"""

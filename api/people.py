@@ -17,7 +17,7 @@ from api.changes import asking, change
 from api.directory import Caller, new_secret, secret_hash
 from api.erasing import erase_rows, keep_a_super_admin, remove_rows
 from api.person_numbers import put_number
-from api.person_rows import find, may_change, of_super_admins, people, person_view
+from api.person_rows import email_taken, find, may_change, of_super_admins, people, person_view
 from api.problems import NotPossible
 from api.recipient_rules import whatsapp_number
 from api.refused import forbidden
@@ -27,6 +27,9 @@ from api.views import Answer, from_cursor, time_or_null, to_cursor
 from commands.ids import new_id
 from domain.access import LINK_FOR, erase, grant, link, powers, remove
 from domain.errors import InvalidField
+from domain.organization import Organization
+from domain.organization_decisions import Events
+from domain.organization_uses import not_counted_on
 
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not possible as it stands"}}
 
@@ -65,7 +68,7 @@ async def add_person(services: S, caller: C, body: PersonBody) -> Answer:
     row = (id, caller.organization_id, body.name, body.email, body.role, body.time_zone)
 
     def write(cursor: Cursor[Any]) -> None:
-        _with_email(cursor, _INSERT, row)
+        _with_email(cursor, body.email, id, _INSERT, row)
         if number is not None:
             put_number(cursor, caller.organization_id, id, number, agreed=False)
 
@@ -94,7 +97,8 @@ async def change_person(services: S, caller: C, id: UUID, body: PersonPatch) -> 
 
     def write(cursor: Cursor[Any]) -> None:
         if sets:
-            _with_email(cursor, f"update access.people set {sets} where id = %(id)s", {**given, "id": id})
+            query = f"update access.people set {sets} where id = %(id)s"
+            _with_email(cursor, given.get("email"), id, query, {**given, "id": id})
         if new_number:
             put_number(cursor, caller.organization_id, id, number, agreed=False)
 
@@ -106,22 +110,27 @@ async def change_person(services: S, caller: C, id: UUID, body: PersonPatch) -> 
 @router.delete("/{id}", status_code=204, response_class=Response, responses={204: {"description": "Removed"}})
 async def remove_person(services: S, caller: C, id: UUID) -> Response:
     """Their access ends at once, with all tokens, sessions and links, and they are alerted no more. What they did
-    keeps their name. A role gives access again."""
+    keeps their name. A role gives access again. 409 while a team, a schedule or a policy counts on them."""
     row = await may_change(services, caller, id)
     if row["disabled_at"] is None:
         ask = asking(caller)
+
+        def decide(now: Organization) -> Events:
+            not_counted_on(now, id, row["name"], ask.asked_at)
+            return remove(ask, now, id, row["role"])
 
         def write(cursor: Cursor[Any]) -> None:
             keep_a_super_admin(cursor, id)
             remove_rows(cursor, id)
 
-        await change(services, caller, lambda now: remove(ask, now, id, row["role"]), write)
+        await change(services, caller, decide, write)
     return Response(status_code=204)
 
 
 @router.post("/{id}/role", responses=shows(Person))
 async def give_role(services: S, caller: C, id: UUID, body: RoleBody) -> Answer:
-    """Let them do what the role may, from now on and nothing else."""
+    """Let them do what the role may, from now on and nothing else. A member is counted on by nothing: 409 while a
+    team, a schedule or a policy does."""
     await _may_give(services, caller, body.role)
     row = await may_change(services, caller, id)
     if row["erased_at"] is not None:
@@ -129,20 +138,26 @@ async def give_role(services: S, caller: C, id: UUID, body: RoleBody) -> Answer:
     held = row["role"] if row["disabled_at"] is None else None
     ask = asking(caller)
 
+    def decide(now: Organization) -> Events:
+        if body.role == "member":
+            not_counted_on(now, id, row["name"], ask.asked_at)
+        return grant(ask, now, id, body.role, held)
+
     def write(cursor: Cursor[Any]) -> None:
         if body.role != "super_admin":
             keep_a_super_admin(cursor, id)
         query = "update access.people set role = %s, disabled_at = null where id = %s"
-        _with_email(cursor, query, (body.role, id))
+        _with_email(cursor, row["email"], id, query, (body.role, id))
 
-    await change(services, caller, lambda now: grant(ask, now, id, body.role, held), write)
+    await change(services, caller, decide, write)
     return Answer(person_view(await find(services, caller, id)))
 
 
 @router.post("/{id}/erase", responses=shows(Person))
 async def erase_person(services: S, caller: C, id: UUID) -> Answer:
     """Delete what is known about them, everywhere and for good: name, e-mail, numbers, password, sessions, tokens,
-    what was written to them. The ledger has their id alone, and stays as it is."""
+    what was written to them. The ledger has their id alone, and stays as it is. Teams, schedules and
+    policies go on without them: their turns are gaps."""
     row = await may_change(services, caller, id)
     if row["erased_at"] is None:
         ask = asking(caller)
@@ -182,7 +197,9 @@ async def _may_give(services: Services, caller: Caller, role: str) -> None:
         await of_super_admins(services, caller, "Super admins are made by super admins.")
 
 
-def _with_email(cursor: Cursor[Any], query: str, values: Any) -> None:
+def _with_email(cursor: Cursor[Any], email: str | None, id: UUID, query: str, values: Any) -> None:
+    if email is not None and email_taken(cursor, email, id):
+        raise InvalidField("email", EMAIL_TAKEN)
     try:
         cursor.execute(query.encode(), values)
     except psycopg.errors.UniqueViolation as taken:

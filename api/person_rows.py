@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from psycopg import Cursor
 from psycopg.rows import dict_row
 
 from api.directory import Caller
@@ -45,6 +46,12 @@ async def people(services: Services, which: str, values: Any, limit: int) -> lis
     return rows
 
 
+def email_taken(cursor: Cursor[Any], email: str, but: UUID) -> bool:
+    """Whether somebody else signs in with it. Asked before it is written: PostgreSQL's log says of a row that it
+    refuses what is in it."""
+    return cursor.execute(_WITH_EMAIL, (email, but)).fetchone() is not None
+
+
 def person_view(row: dict[str, Any]) -> dict[str, Any]:
     """A person as the API shows them."""
     return {
@@ -61,6 +68,8 @@ def person_view(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_WITH_EMAIL = """
+    select 1 from access.people where lower(email) = lower(%s) and id <> %s and disabled_at is null"""
 _PEOPLE = """
     select p.id, p.organization_id, p.name, p.email, p.role, p.time_zone, p.created_at, p.last_seen_at,
            p.disabled_at, p.erased_at, p.password_hash is not null as has_password, r.whatsapp, r.opted_in_at

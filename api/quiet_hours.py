@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api import setting_shapes as shapes
 from api.bodies import nothing_else
+from api.person_rows import may_change
 from api.problems import NotThere
 from api.settings import REMOVED, STALE, Change, Changing, ChangingOwn, Look, LookOwn, people_of
 from api.shapes import PROBLEMS, shows
@@ -56,6 +57,7 @@ async def get_quiet_hours(look: Look, id: UUID) -> Answer:
 @router.put("/people/{id}/quiet-hours", dependencies=QUIET, responses=SHOWS)
 async def put_quiet_hours(change: Changing, id: UUID, body: QuietHours) -> Answer:
     """Set a person's."""
+    await may_change(change.services, change.caller, id)
     return await _set(change, id, body)
 
 
@@ -64,6 +66,7 @@ async def put_quiet_hours(change: Changing, id: UUID, body: QuietHours) -> Answe
 )
 async def delete_quiet_hours(change: Changing, id: UUID) -> Response:
     """Let a person have none."""
+    await may_change(change.services, change.caller, id)
     return await _remove(change, id)
 
 

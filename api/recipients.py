@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api import schemas, shapes
 from api.call import caller, services
 from api.directory import Caller
+from api.person_rows import may_change
 from api.problems import NotThere, NumberTaken
 from api.recipient_rules import fallback_scheme, whatsapp_number
 from api.services import Services
@@ -71,11 +72,13 @@ async def get_recipient(services: S, caller: C, id: UUID) -> Answer:
 @router.patch("/{id}", responses={**shows(shapes.Recipient), **TAKEN})
 async def change_recipient(services: S, caller: C, id: UUID, body: schemas.RecipientPatch) -> Answer:
     """Change what is named, leave the rest."""
-    await _find(services, caller, id)
+    await _may_touch(services, caller, id)
     changes = await _columns(services, caller, body.model_dump(exclude_unset=True))
     assignments = [f"{name} = %({name})s" for name in changes]
     if "whatsapp" in changes:  # what WhatsApp called the old number says nothing of the new one
         assignments.append("wa_id = case when whatsapp = %(whatsapp)s then wa_id end")
+    if changes.keys() & {"person_id", "whatsapp"}:
+        assignments.append(_once(changes))
     if "opt_in" in body.model_fields_set:
         assignments.append("opted_in_at = case when %(opt_in)s then coalesce(opted_in_at, now()) end")
     if assignments:
@@ -93,6 +96,7 @@ async def change_recipient(services: S, caller: C, id: UUID, body: schemas.Recip
 async def remove_recipient(services: S, caller: C, id: UUID) -> Response:
     """Alert them no more. Their name stays on the timelines on which it is; how to reach them is
     forgotten."""
+    await _may_touch(services, caller, id)
     query = """
         update notify.recipients set removed_at = now(), fallback = null, fallback_kind = null, whatsapp = null,
                wa_id = null
@@ -101,6 +105,13 @@ async def remove_recipient(services: S, caller: C, id: UUID) -> Response:
         if await (await connection.execute(query, (caller.organization_id, id))).fetchone() is None:
             raise _not_there()
     return Response(status_code=204)
+
+
+async def _may_touch(services: Services, caller: Caller, id: UUID) -> None:
+    """Whose number it is may be changed by the caller. Raises NotThere, Forbidden."""
+    person = (await _find(services, caller, id))["person"]
+    if person is not None:
+        await may_change(services, caller, person)
 
 
 async def _columns(services: Services, caller: Caller, given: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +126,14 @@ async def _columns(services: Services, caller: Caller, given: dict[str, Any]) ->
     return columns
 
 
+def _once(changes: dict[str, Any]) -> str:
+    """Whose number it was stays known until it is another number, so that it can be erased with them."""
+    kept = "whatsapp = %(whatsapp)s" if "whatsapp" in changes else "true"
+    unlinked = "person_id" in changes and changes["person_id"] is None
+    whose = "coalesce(person_id, once_person_id)" if unlinked else "once_person_id"
+    return f"once_person_id = case when {kept} then {whose} end"
+
+
 async def _person(services: Services, caller: Caller, id: UUID | None) -> UUID | None:
     if id is not None:
         role = await services.directory.role(caller.organization_id, id)
@@ -122,6 +141,7 @@ async def _person(services: Services, caller: Caller, id: UUID | None) -> UUID |
             raise InvalidField("person", "There is no such person in this organisation.")
         if role == "member":
             raise InvalidField("person", "Is a member, who sees no incidents: make them a responder first.")
+        await may_change(services, caller, id)
     return id
 
 
@@ -135,12 +155,15 @@ async def _fallback(services: Services, url: str | None) -> tuple[bytes | None, 
 
 
 async def _write(services: Services, query: str, values: dict[str, Any]) -> None:
-    """Raises NumberTaken."""
+    """Raises NumberTaken. It looks first: PostgreSQL's log says of a row that it refuses what is in it."""
+    taken = NumberTaken("Another recipient of this organisation has this number.")
     async with services.pool.connection() as connection:
+        if "whatsapp" in values and await (await connection.execute(_HOLDER, values)).fetchone() is not None:
+            raise taken
         try:
             await connection.execute(query.encode(), values)
         except psycopg.errors.UniqueViolation:
-            raise NumberTaken("Another recipient of this organisation has this number.") from None
+            raise taken from None
 
 
 async def _find(services: Services, caller: Caller, id: UUID) -> dict[str, Any]:
@@ -187,6 +210,10 @@ def _view(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_HOLDER = """
+    select 1 from notify.recipients
+     where organization_id = %(organization_id)s and whatsapp = %(whatsapp)s and id <> %(id)s
+       and removed_at is null"""
 _ROWS = """
     select r.id, r.name, r.whatsapp, r.severities, r.person_id, r.opted_in_at, r.fallback_kind, r.created_at,
            d.state, d.at, d.incident_id, i.number

@@ -44,8 +44,9 @@ async def get_why(look: Look, id: str) -> Answer:
     schedule = schedule_for(organization, rule, incident.team)
     policy = policy_for(organization, rule, incident.team, incident.severity)
     on_call = on_call_at(organization.schedules[schedule], at) if schedule is not None else None
-    seeing = await _seeing(look, organization, at)
-    names = await look.names({incident.assignee, on_call, *seeing})
+    since = await _on_record_since(look)
+    seeing = await _seeing(look, organization, at) if since is not None and since <= at else None
+    names = await look.names({incident.assignee, on_call, *(seeing or ())})
     return look.answer(
         organization,
         {
@@ -62,9 +63,10 @@ async def get_why(look: Look, id: str) -> Answer:
             "assignee": _somebody(incident.assignee, names),
             "policy": policy.model_dump(mode="json") if policy else None,
             "maintenance": incident.maintenance,
-            "could_see": [
-                {"id": person, "name": names.get(str(person)), "role": role} for person, role in seeing.items()
-            ],
+            "could_see": None
+            if seeing is None
+            else [{"id": person, "name": names.get(str(person)), "role": role} for person, role in seeing.items()],
+            "on_record_since": rfc3339(since) if since is not None else None,
         },
     )
 
@@ -81,6 +83,13 @@ async def _entries(look: Look, incident_id: UUID) -> Sequence[Recorded]:
     if not known:
         raise IncidentNotFound("There was no such incident then.")
     return known
+
+
+async def _on_record_since(look: Look) -> datetime | None:
+    """When the organisation's first role was put on record."""
+    async with look.services.pool.connection() as connection:
+        row = await (await connection.execute(_FIRST_ROLE, (look.caller.organization_id,))).fetchone()
+    return row[0] if row is not None else None
 
 
 async def _seeing(look: Look, organization: Organization, at: datetime) -> dict[UUID, Role]:
@@ -125,6 +134,9 @@ def _somebody(id: UUID | None, names: dict[str, str]) -> dict[str, Any] | None:
     return None if id is None else {"id": id, "name": names.get(str(id))}
 
 
+_FIRST_ROLE = """
+    select min(recorded_at) from ledger.events
+     where originator_id = %s and split_part(topic, '/', 1) = 'RoleGranted'"""
 _WITH_SUPER_ADMINS = """
     select o.id from access.organizations o
      where o.id <> %s and exists (

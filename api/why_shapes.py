@@ -30,7 +30,9 @@ class NumberedIncident(BaseModel):
 
 
 class Why(BaseModel):
-    """Why it went where it went. on_call: by the schedule that applied, at that time."""
+    """Why it went where it went. on_call: by the schedule that applied, at that time. could_see: null for a time
+    before on_record_since, from when on the ledger says who may do what (an installation that was upgraded has
+    older incidents than that); null: it does not yet."""
 
     incident: NumberedIncident
     at: str
@@ -45,4 +47,5 @@ class Why(BaseModel):
     assignee: SomebodyNamed | None
     policy: Policy | None
     maintenance: str | None
-    could_see: list[Seer]
+    could_see: list[Seer] | None
+    on_record_since: str | None

@@ -14,7 +14,7 @@ ALERTED: Final[frozenset[Severity]] = frozenset(("critical", "high"))
 
 MAY_BECOME: Final[dict[DeliveryState, frozenset[DeliveryState]]] = {
     "queued": frozenset(("sending", "cancelled")),
-    "sending": frozenset(("sent", "delivered", "read", "failed", "unknown")),
+    "sending": frozenset(("sent", "delivered", "read", "failed", "unknown", "not_configured")),
     "unknown": frozenset(("sent", "delivered", "read", "failed")),
     "sent": frozenset(("delivered", "read", "failed")),
     "delivered": frozenset(("read",)),

@@ -19,11 +19,12 @@ class Layer(Value):
 
     It begins at the rotation's handover time on `starts_on`, with the first of `people`, and ends at that time on
     `ends_on` (so a layer that starts on the day another ends follows without a gap). A person may be listed more
-    than once. With `restrictions` it has somebody only while one of the windows is open; turns go on meanwhile.
+    than once; null is a turn that nobody has, such as that of somebody who has left. With `restrictions` it has
+    somebody only while one of the windows is open; turns go on meanwhile.
     """
 
     name: Name
-    people: Annotated[tuple[UUID, ...], SOME] = Field(max_length=500)
+    people: Annotated[tuple[UUID | None, ...], SOME] = Field(max_length=500)
     rotation: Rotation
     starts_on: LocalDate
     ends_on: LocalDate | None = None
@@ -104,8 +105,9 @@ class Standing(NamedTuple):
 
 def everybody_on(schedule: Schedule) -> set[UUID]:
     """Everybody whom the schedule names."""
-    named = {person for layer in schedule.layers for person in layer.people}
-    return named | {override.person for override in schedule.overrides if override.person is not None}
+    named = {override.person for override in schedule.overrides}
+    named.update(person for layer in schedule.layers for person in layer.people)
+    return {person for person in named if person is not None}
 
 
 def on_call_at(schedule: Schedule, at: datetime) -> UUID | None:
@@ -132,7 +134,7 @@ def layers_at(schedule: Schedule, at: datetime) -> list[Standing]:
 
 
 def _person_at(layer: Layer, zone: ZoneInfo, at: datetime) -> UUID | None:
-    """Who has the layer's turn at that instant, None before, after, and outside its hours."""
+    """Who has the layer's turn at that instant, None before, after, outside its hours, and in nobody's turn."""
     ends_at = layer.ends_at(zone)
     if ends_at is not None and ends_at <= at:
         return None

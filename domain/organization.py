@@ -1,13 +1,14 @@
 """The organisation aggregate: who may do what and how alerts find people, folded from its events."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
 from domain import organization_events as o
 from domain.escalation import Policy
+from domain.leaving import left_policy, left_schedule
 from domain.oncall import Schedule
 from domain.organization_events import OrganizationEvent, Role
 from domain.quiet import Maintenance, QuietHours
@@ -52,10 +53,13 @@ class Organization:
         match event:
             case o.RoleGranted():
                 self.roles[event.person_id] = event.role
+                if event.role == "member":
+                    self._counts_no_more_on(event.person_id)
             case o.AccessRemoved() | o.PersonErased():
                 self.roles.pop(event.person_id, None)
                 self.quiet.pop(event.person_id, None)
                 self.tokens = {id: person for id, person in self.tokens.items() if person != event.person_id}
+                self._counts_no_more_on(event.person_id)
             case o.AccessRefused() | o.SignInLinkIssued() | o.IdentityLinked():
                 pass
             case o.CalendarFeedIssued() | o.CalendarFeedRevoked() | o.IntegrationAdded():
@@ -91,6 +95,15 @@ class Organization:
                 self.targets = event.targets.by_severity() if event.targets else RESPONSE_TARGETS_S
             case _:
                 assert_never(event)
+
+    def _counts_no_more_on(self, person: UUID) -> None:
+        """Who sees no incidents is in no team, has no turns, and is not alerted."""
+        self.teams = {
+            name: replace(team, members=tuple(each for each in team.members if each != person))
+            for name, team in self.teams.items()
+        }
+        self.schedules = {name: left_schedule(each, person) for name, each in self.schedules.items()}
+        self.policies = {name: left_policy(each, person) for name, each in self.policies.items()}
 
 
 def fold_organization(id: UUID, events: Iterable[OrganizationEvent]) -> Organization:

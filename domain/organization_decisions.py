@@ -134,7 +134,8 @@ def define_schedule(
         raise InvalidField("overrides", f"A schedule may have {MOST_OVERRIDES} overrides.")
     for n, layer in enumerate(schedule.layers):
         for m, person in enumerate(layer.people):
-            _sees_incidents(people, f"layers.{n}.people.{m}", person)
+            if person is not None:
+                _sees_incidents(people, f"layers.{n}.people.{m}", person)
     before = organization.schedules.get(schedule.name)
     known = before.overrides if before else ()
     made: list[Override] = []

@@ -1,5 +1,6 @@
 """What of an organisation's settings names what: nothing is removed that something else still needs."""
 
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -26,19 +27,26 @@ def uses(organization: Organization, kind: Named, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def uses_of_person(organization: Organization, person: UUID) -> tuple[str, ...]:
-    """Everything that counts on the person, in words."""
+def uses_of_person(organization: Organization, person: UUID, now: datetime) -> tuple[str, ...]:
+    """Everything that counts on the person from now on, in words."""
     found = [f"the team “{team.name}”" for team in organization.teams.values() if person in team.members]
     found += [
         f"the schedule “{schedule.name}”"
         for schedule in organization.schedules.values()
         if any(person in layer.people for layer in schedule.layers)
+        or any(o.person == person and o.end > now for o in schedule.overrides)
     ]
     return tuple(found) + tuple(
         f"the policy “{policy.name}”"
         for policy in organization.policies.values()
         if any(isinstance(t, ToPerson) and t.id == person for step in policy.steps for t in step.targets)
     )
+
+
+def not_counted_on(organization: Organization, person: UUID, name: str, now: datetime) -> None:
+    """Raises InUse where a team, a schedule or a policy counts on them. name: what they are called."""
+    if by := uses_of_person(organization, person, now):
+        raise InUse(f"{name} is still counted on by {', '.join(by)}.", by=by)
 
 
 def free(organization: Organization, kind: Named, name: str) -> None:

@@ -76,7 +76,7 @@ def _turns(layer: Layer, zone: ZoneInfo, rank: int, start: datetime, end: dateti
     those = turns(layer.rotation, layer.starts_on, zone)
     if len(set(layer.people)) == 1:
         begins = max(start, those.begins(0))
-        if begins < end:
+        if begins < end and layer.people[0] is not None:
             yield _Claim(begins, end, rank, layer.people[0])
         return
     number = max(those.number_at(start), 0)
@@ -84,8 +84,9 @@ def _turns(layer: Layer, zone: ZoneInfo, rank: int, start: datetime, end: dateti
     while begins < end:
         number += 1
         ends = min(end, those.begins(number))
-        if begins < ends:
-            yield _Claim(begins, ends, rank, layer.people[(number - 1) % len(layer.people)])
+        person = layer.people[(number - 1) % len(layer.people)]
+        if begins < ends and person is not None:  # in nobody's turn the layers below count
+            yield _Claim(begins, ends, rank, person)
         begins = ends
 
 

@@ -148,8 +148,7 @@ class Applying:
             events: d.Events = decide()
             return events
         except InvalidField as wrong:
-            parts = tuple(int(part) if part.isdigit() else part for part in wrong.field.split("."))
-            raise self.document.wrong((*path, *parts), wrong.detail) from wrong
+            raise self.document.wrong((*path, *wrong.field.split(".")), wrong.detail) from wrong
 
     def _made(self, path: Path, model: type[Any], values: dict[str, Any]) -> Any:
         try:

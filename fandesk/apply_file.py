@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from pydantic import Field, ValidationError
@@ -16,6 +16,8 @@ from domain.values import Name
 from fandesk.organizing import CannotBe, Person, meant
 
 Path = tuple[str | int, ...]
+
+DEEPEST = 50
 
 
 class WindowEntry(schemas.Body):
@@ -53,7 +55,7 @@ class Document:
 
     def __init__(self, name: str, text: str) -> None:
         self._name = name
-        self._lines: dict[Path, int] = {}
+        self._lines: dict[tuple[str, ...], int] = {}
         try:
             loader = _Loader(text)
             node = loader.get_single_node()
@@ -62,17 +64,20 @@ class Document:
         except yaml.MarkedYAMLError as wrong:
             line = wrong.problem_mark.line + 1 if wrong.problem_mark else 1
             raise CannotBe(f"{name}, line {line}: {wrong.problem or 'is not YAML'}") from wrong
-        except yaml.YAMLError as wrong:
-            raise CannotBe(f"{name}: is not YAML: {wrong}") from wrong
+        except yaml.reader.ReaderError as wrong:
+            line = text.count("\n", 0, wrong.position) + 1
+            raise CannotBe(f"{name}, line {line}: has a character that may not be in YAML") from wrong
+        except (ValueError, OverflowError) as wrong:  # an escape such as \UFFFFFFFF, which is no character
+            raise CannotBe(f"{name}, line {loader.line + 1}: {wrong}") from wrong
         if not isinstance(self.content, dict):
             raise self.wrong((), "must have sections, such as teams: and schedules:")
 
     def wrong(self, path: Path, why: str) -> CannotBe:
         """The mistake at that place, in words."""
-        known = path
+        known = tuple(map(str, path))
+        where = ".".join(known)
         while known and known not in self._lines:
             known = known[:-1]
-        where = ".".join(map(str, path))
         return CannotBe(f"{self._name}, line {self._lines.get(known, 1)}: {where + ': ' if where else ''}{why}")
 
     def wanted(self, people: list[Person]) -> Wanted:
@@ -87,12 +92,12 @@ class Document:
             return Wanted.model_validate(self.content, extra="forbid")
         except ValidationError as refused:
             told = [
-                str(self.wrong(_path(place_in(("body", *each["loc"]), self.content)), _words(each["msg"])))
+                str(self.wrong(tuple(place_in(("body", *each["loc"]), self.content)), _words(each["msg"])))
                 for each in refused.errors(include_url=False)
             ]
             raise CannotBe("\n".join(told)) from refused
 
-    def _look(self, node: Any, path: Path) -> None:
+    def _look(self, node: Any, path: tuple[str, ...]) -> None:
         if node is None:
             return
         self._lines[path] = node.start_mark.line + 1
@@ -107,18 +112,43 @@ class Document:
                 seen.add(key.value)
         elif isinstance(node, yaml.SequenceNode):
             for n, value in enumerate(node.value):
-                self._look(value, (*path, n))
+                self._look(value, (*path, str(n)))
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML's safe kinds of values without its surprises: 17:30 is no number, `on` is no truth, a date is text."""
+    """YAML's safe kinds of values without its surprises: 17:30 is no number, `on` is no truth, a date is text.
+
+    Nor does it take what makes a short file huge, endless or odd: aliases, tags, deep nesting, keys that are no
+    text.
+    """
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """The next value. Raises ComposerError."""
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(event, f"*{event.anchor}: aliases are not taken, write it out")
+        if event.tag not in (None, "!"):
+            self._refuse(event, f"{event.tag}: tags are not taken")
+        if self.depth == DEEPEST:
+            self._refuse(event, f"is nested more than {DEEPEST} deep")
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        if isinstance(parent, yaml.MappingNode) and index is None and not isinstance(node, yaml.ScalarNode):
+            self._refuse(event, "a key must be text")
+        return node
+
+    def _refuse(self, event: Any, why: str) -> NoReturn:
+        raise yaml.composer.ComposerError(None, None, why, event.start_mark)
 
 
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("null", r"^(~|null|)$", ["~", "n", ""]),
     ("bool", r"^(true|false)$", ["t", "f"]),
-    ("int", r"^(0|-?[1-9][0-9]*)$", list("-0123456789")),
+    ("int", r"^(0|-?[1-9][0-9]{0,17})$", list("-0123456789")),
     ("merge", r"^(<<)$", ["<"]),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
@@ -150,10 +180,6 @@ def _at(value: Any, path: tuple[str, ...], so_far: Path) -> Iterator[tuple[Any, 
             yield value, key, (*so_far, key)
         else:
             yield from _at(value[key], path[1:], (*so_far, key))
-
-
-def _path(place: list[str]) -> Path:
-    return tuple(int(part) if part.isdigit() else part for part in place)
 
 
 def _words(message: str) -> str:

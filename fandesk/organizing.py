@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 
+from api.person_rows import email_taken
 from commands.ids import new_id
 from commands.organizations import Organizations
 from domain.decisions import SYSTEM, Request
@@ -80,19 +81,22 @@ class Place:
 
 def insert_person(cursor: psycopg.Cursor[Any], organization_id: UUID, person: Person) -> None:
     """Raises CannotBe where somebody else signs in with the e-mail address."""
-    with email_free(person.email):
+    with email_free(cursor, person.email, person.id):
         cursor.execute(_INSERT, (person.id, organization_id, person.name, person.email, person.role))
 
 
 @contextmanager
-def email_free(email: str | None) -> Iterator[None]:
-    """What is written gives somebody the address to sign in with. Raises CannotBe where somebody else has it."""
+def email_free(cursor: psycopg.Cursor[Any], email: str | None, person: UUID) -> Iterator[None]:
+    """What is written gives the person the address to sign in with. Raises CannotBe where somebody else has it."""
+    taken_already = CannotBe(f"Somebody signs in with the e-mail address {email} already.")
+    if email is not None and email_taken(cursor, email, person):
+        raise taken_already
     try:
         yield
     except psycopg.errors.UniqueViolation as taken:
         if taken.diag.constraint_name != "people_by_email":
             raise
-        raise CannotBe(f"Somebody signs in with the e-mail address {email} already.") from None
+        raise taken_already from None
 
 
 def request_of(organization_id: UUID) -> Request:

@@ -2,7 +2,6 @@
 
 import json
 from typing import Annotated, Any, get_args
-from uuid import UUID
 
 import psycopg
 import typer
@@ -13,10 +12,9 @@ from domain import organization_events as o
 from domain.access import grant
 from domain.access import remove as take_access
 from domain.decisions import Request
-from domain.errors import InUse
 from domain.organization import Organization as State
 from domain.organization_decisions import Events
-from domain.organization_uses import uses_of_person
+from domain.organization_uses import not_counted_on
 from fandesk.options import Data, Json, Organization
 from fandesk.organizing import Person, email_free, insert_person, meant, opened
 
@@ -76,13 +74,13 @@ def role(
 
         def decide(now: State, request: Request) -> Events:
             if role == "member":
-                _not_counted_on(now, person.id, person.name)
+                not_counted_on(now, person.id, person.name, request.asked_at)
             return grant(request, now, person.id, wanted, held)
 
         def write(cursor: psycopg.Cursor[Any]) -> None:
             if role != "super_admin":
                 keep_a_super_admin(cursor, person.id)
-            with email_free(person.email):
+            with email_free(cursor, person.email, person.id):
                 cursor.execute(_SET_ROLE, (role, person.id, place.id))
 
         place.change(decide, write)
@@ -96,7 +94,7 @@ def remove(who: Who, organization: Organization = None, data: Data = None, as_js
         person = place.person(who)
 
         def decide(now: State, request: Request) -> Events:
-            _not_counted_on(now, person.id, person.name)
+            not_counted_on(now, person.id, person.name, request.asked_at)
             return take_access(request, now, person.id, _role(person.role))
 
         def write(cursor: psycopg.Cursor[Any]) -> None:
@@ -105,11 +103,6 @@ def remove(who: Who, organization: Organization = None, data: Data = None, as_js
 
         place.change(decide, write)
     _tell(person._replace(has_access=False), as_json, f"{person.name} has no access any more.")
-
-
-def _not_counted_on(now: State, id: UUID, name: str) -> None:
-    if by := uses_of_person(now, id):
-        raise InUse(f"{name} is still counted on by {', '.join(by)}.", by=by)
 
 
 def _role(role: str) -> o.Role:

@@ -1,5 +1,6 @@
 """Where the data are: an external PostgreSQL, or the embedded one in a data folder, running or not."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,9 +19,12 @@ from fandesk.settings import Settings
 from workers.notifier.cloud_api import CloudApiSettings
 from workers.stream.address import Kafka
 
+log = logging.getLogger(__name__)
+
 DEFAULT_DATA = Path("fandesk-data")
 APP_ROLE = "fandesk"
 KEY_FILE = "secret.key"
+SHORTEST_TOKEN = 20
 
 
 class NoData(Exception):
@@ -148,7 +152,14 @@ def bring_up_to_date(config: compose.Config) -> list[str]:
 def begin(config: compose.Config, settings: Settings) -> FirstStart | None:
     """Make the first organisation and its super admin; None where there are some already. Who has access from
     before that was put on record is on record afterwards."""
-    made = first_start(config.owner_dsn, settings.organization, _shown(settings.admin_token))
+    token = _shown(settings.admin_token)
+    made = first_start(config.owner_dsn, settings.organization, token)
+    if made is not None and token is not None and len(token) < SHORTEST_TOKEN:
+        log.warning(
+            "FANDESK_ADMIN_TOKEN has fewer than %s characters: whoever guesses it may do everything here."
+            " Make a longer one with `fandesk token create`, and revoke this one.",
+            SHORTEST_TOKEN,
+        )
     if made is None:
         put_access_on_record(config.owner_dsn)
     return made

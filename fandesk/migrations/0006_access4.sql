@@ -86,3 +86,7 @@ alter table notify.deliveries add constraint deliveries_kind_check check (kind i
 comment on column notify.deliveries.kind is
     'alert: of an incident; reply: to what a person wrote or tapped; code: confirms a person''s own number';
 create index recipients_by_person on notify.recipients (person_id) where person_id is not null;
+alter table notify.recipients add column once_person_id uuid references access.people;
+create index recipients_by_once_person on notify.recipients (once_person_id) where once_person_id is not null;
+comment on column notify.recipients.once_person_id is
+    'whose the number was before it was unlinked from them: it goes when they are erased';

@@ -1,5 +1,6 @@
 """Who is on call, when, and as calendars; what was so at a time; and whom an incident went to, and why."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,9 @@ from accesstools import super_http
 from apitools import Org, problem, refused_field
 from running import until
 from settingtools import daily, now, person, post, put, soon
+
+from api.directory import secret_hash
+from fandesk.first_start import put_access_on_record
 
 
 def test_who_is_on_call_now_and_at_any_time(own: Org, sql: psycopg.Connection[Any]) -> None:
@@ -203,6 +207,34 @@ def test_the_first_super_admin_could_see_what_is_in_their_organisation(
         for params in ({}, {"at": now(own, sql)}):
             told = root.get(path, params=params).json()
             assert [each["role"] for each in told["could_see"] if each["id"] == me] == ["super_admin"]
+
+
+def test_who_could_see_it_before_roles_were_on_record_is_not_known(
+    new_org: Callable[..., Org], sql: psycopg.Connection[Any], product: Any
+) -> None:
+    """As after an upgrade: people and tokens are rows, and have no events yet."""
+    org, id = new_org(), uuid4()
+    token, person = f"fdt_{uuid4()}", uuid4()
+    sql.execute("insert into access.organizations (id, name) values (%s, 'Old')", (id,))
+    sql.execute(
+        "insert into access.people (id, organization_id, name, role) values (%s, %s, 'Ada', 'org_admin')",
+        (person, id),
+    )
+    sql.execute(
+        "insert into access.tokens (id, organization_id, person_id, name, hash) values (%s, %s, %s, 't', %s)",
+        (uuid4(), id, person, secret_hash(token)),
+    )
+    with org.client(token) as http:
+        incident = http.post("/api/v1/incidents", json={"title": "T", "severity": "low"}).json()
+        path = f"/api/v1/incidents/{incident['id']}/why"
+        told = http.get(path).json()
+        assert (told["could_see"], told["on_record_since"]) == (None, None)
+        put_access_on_record(product.cli("dsn").stdout.strip())
+        told = http.get(path).json()
+        assert told["could_see"] is None and told["on_record_since"] > told["at"]
+        later = http.get(path, params={"at": now(org, sql)}).json()
+        assert str(person) in [each["id"] for each in later["could_see"]]
+        assert later["on_record_since"] == told["on_record_since"]
 
 
 def test_alerts_in_a_maintenance_window_attach_to_it_and_wake_nobody(own: Org) -> None:

@@ -111,7 +111,10 @@ def test_admins_neither_make_nor_touch_super_admins(own: Org) -> None:
     problem(refused, 403)
     with super_http(own.url, own.id) as root:
         made = root.post("/api/v1/people", json={"name": "S", "role": "super_admin"}).json()
-        path = f"/api/v1/people/{made['id']}"
+        path, recipients = f"/api/v1/people/{made['id']}", "/api/v1/notifications/recipients"
+        number = {"name": "S", "whatsapp": "+15550100103"}
+        theirs = root.post(recipients, json={**number, "person": made["id"]}).json()["id"]
+        nobodys = root.post(recipients, json={"name": "N", "whatsapp": "+15550100104"}).json()["id"]
         for method, where, body in (
             ("PATCH", path, {"email": f"{uuid4()}@example.com"}),
             ("POST", f"{path}/role", {"role": "member"}),
@@ -120,6 +123,13 @@ def test_admins_neither_make_nor_touch_super_admins(own: Org) -> None:
             ("DELETE", path, None),
             ("DELETE", f"{path}/sessions", None),
             ("POST", "/api/v1/tokens", {"name": "t", "person": made["id"]}),
+            ("POST", recipients, {**number, "person": made["id"]}),
+            ("PATCH", f"{recipients}/{theirs}", {"whatsapp": "+15550100105"}),
+            ("PATCH", f"{recipients}/{theirs}", {"person": None}),
+            ("DELETE", f"{recipients}/{theirs}", None),
+            ("PATCH", f"{recipients}/{nobodys}", {"person": made["id"]}),
+            ("PUT", f"{path}/quiet-hours", {"time_zone": "UTC", "windows": [{"start": "22:00", "end": "06:00"}]}),
+            ("DELETE", f"{path}/quiet-hours", None),
         ):
             problem(own.http.request(method, where, json=body), 403)
         assert root.post(f"{path}/role", json={"role": "member"}).status_code == 200

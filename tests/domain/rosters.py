@@ -67,7 +67,9 @@ def on_call(schedule: Mapping[str, Any], n: int) -> UUID | None:
         turn = _turn(layer, reached, n)
         hours = layer.get("restrictions", ())
         if turn is not None and (not hours or any(within(window, reached[n]) for window in hours)):
-            return layer["people"][turn % len(layer["people"])]
+            person = layer["people"][turn % len(layer["people"])]
+            if person is not None:
+                return person
     return None
 
 
@@ -159,7 +161,7 @@ def layers(draw: st.DrawFn) -> dict[str, Any]:
     starts = draw(st.dates(date(2023, 12, 5), date(2024, 11, 30)))
     lasts = draw(st.one_of(st.none(), st.integers(1, 300)))
     layer: dict[str, Any] = {
-        "people": draw(st.lists(st.sampled_from(PEOPLE), min_size=1, max_size=4)),
+        "people": draw(st.lists(st.sampled_from([*PEOPLE, None]), min_size=1, max_size=4)),
         "rotation": draw(ROTATIONS),
         "starts_on": starts.isoformat(),
         "ends_on": lasts and (starts + timedelta(days=lasts)).isoformat(),

@@ -3,12 +3,15 @@
 from copy import deepcopy
 from typing import get_args
 
+import pytest
 from given import ORG, meta
 from hypothesis import given
 from hypothesis import strategies as st
-from orggiven import EVENTS, NIGHT, TOKEN, WINDOW, A, B, policy, rule, schedule
+from orggiven import END, EVENTS, NIGHT, START, TOKEN, WINDOW, A, B, layer, policy, rule, schedule
 
 from domain import organization_events as o
+from domain.escalation import ToPerson, ToTeam
+from domain.oncall import Override
 from domain.organization import Organization, Team, fold_organization
 from domain.quiet import QuietHours
 from domain.words import RESPONSE_TARGETS_S
@@ -82,3 +85,42 @@ def test_every_event_does_what_it_says() -> None:
     assert folded(aims).targets == {"critical": 1, "high": 2, "medium": 3, "low": 4}
     assert folded(aims, o.ResponseTargetsSet(**meta())).targets == RESPONSE_TARGETS_S
     assert {type(event) for event in EVENTS} == set(get_args(o.OrganizationEvent))
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        o.AccessRemoved(**meta(9), person_id=B, previous="responder"),
+        o.PersonErased(**meta(9), person_id=B),
+        o.RoleGranted(**meta(9), person_id=B, role="member", previous="responder"),
+    ],
+)
+def test_nothing_counts_on_who_has_left(left: o.OrganizationEvent) -> None:
+    overrides = (Override(start=START, end=END, person=B), Override(start=START, end=END, person=A))
+    before = fold_organization(
+        ORG,
+        [
+            o.TeamDefined(**meta(), team="t", members=(A, B), schedule="s"),
+            o.ScheduleDefined(
+                **meta(),
+                schedule=schedule("s", layer(people=(B, A, B)), layer("alone", (B,)), overrides=overrides),
+            ),
+            o.PolicyDefined(**meta(), policy=policy("p", ToPerson(id=B), ToTeam(id="t"))),
+            o.PolicyDefined(**meta(), policy=policy("alone", ToPerson(id=B))),
+        ],
+    )
+    kept, after = deepcopy(before), deepcopy(before)
+    after.apply(left)
+
+    assert after.teams == {"t": Team("t", (A,), "s")}
+    assert [each.people for each in after.schedules["s"].layers] == [(None, A, None), (None,)]
+    assert [each.person for each in after.schedules["s"].overrides] == [None, A]
+    assert after.policies == {
+        "p": policy("p", ToTeam(id="t")),
+        "alone": policy("alone", ToPerson(id=B)).model_copy(
+            update={"steps": (before.policies["alone"].steps[0].model_copy(update={"targets": ()}),)}
+        ),
+    }
+    codec_sees = o.ScheduleDefined(**meta(), schedule=after.schedules["s"])
+    assert o.ScheduleDefined.model_validate_json(codec_sees.model_dump_json(exclude_none=True)) == codec_sees
+    assert before == kept

@@ -135,11 +135,45 @@ def test_a_mistake_is_told_with_its_line(text: str, told: str) -> None:
     assert str(refused.value).startswith("wrong.yaml, line ")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("teams: &t\n  a: *t\n", "line 2: *t: aliases are not taken, write it out"),
+        ("teams:\n  a: &a [1]\n  b: [*a, *a]\n", "line 3: *a: aliases"),
+        ("teams: " + "[" * 100_000, "line 1: is nested more than 50 deep"),
+        ("teams:\n" + "".join(f"{' ' * n}a:\n" for n in range(1, 2000)), "line 50: is nested"),
+        ("teams:\n  ? [a]\n  : {}\n", "line 2: a key must be text"),
+        ("teams:\n  {a: b}: {}\n", "line 2: a key must be text"),
+        ("teams:\n  ²: {schedule: none}\n", "line 2: teams.².schedule: There is no schedule"),
+        ("teams:\n  ²: {lead: Bob}\n", "line 2: teams.².lead: Extra inputs"),
+        ("teams:\n  '12':\n    lead: Bob\n", "line 3: teams.12.lead: Extra inputs"),
+        ("teams:\n  12: {}\n", "line 2: teams.12.[key]: Input should be a valid string"),
+        ("response_targets:\n  critical: " + "9" * 5000, "line 2: response_targets.critical: Unable to parse"),
+        ("a:\n  b: !!int x\n", "line 2: tag:yaml.org,2002:int: tags are not taken"),
+        ("a: !!python/name:os.system ''\n", "line 1: tag:yaml.org,2002:python/name:os.system: tags"),
+        ("teams:\n  a: \x07\n", "line 2: has a character that may not be in YAML"),
+        ('teams:\n  "\\UFFFFFFFF": {}\n', "line 2: "),
+        ("a: [\n<<: *b\n", "line 2: "),
+        ("<<: x\n", "line 1: expected a mapping"),
+    ],
+)  # fmt: skip
+def test_a_hostile_file_is_refused_with_its_line(text: str, told: str) -> None:
+    def read() -> None:
+        document = Document("wrong.yaml", text)
+        Applying(document, document.wanted(PEOPLE), {}).events(fold_organization(ORG, ()), request_of(ORG))
+
+    with pytest.raises(CannotBe) as refused:
+        read()
+    assert f"wrong.yaml, {told}" in str(refused.value)
+
+
 def test_a_mistake_changes_nothing_and_is_no_accident(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     for text, why in (
         ("teams:\n  a: {}\n  b: {schedule: none}\n", "line 3: teams.b.schedule: There is no schedule “none”."),
         ("organization: Other\n", "line 1: organization: is Other, but this is Shop"),
+        ("teams: &t {a: *t}\n", "line 1: *t: aliases are not taken"),
+        ('teams:\n  "\\ud800": {}\n', "line 1: teams.[key]: Input should be"),
     ):
         file.write_text(text, "utf-8")
         refused = cli("apply", str(file), check=False)

@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from domain.alerting import RESEND_UNKNOWN_AFTER_S, DeliveryState, before
-from workers.notifier.delivery import LEFT, OPTED_OUT, TAKEN_ON, Delivery, stopped
+from workers.notifier.delivery import LEFT, NOT_CONFIGURED, OPTED_OUT, TAKEN_ON, Delivery, stopped
 
 Connection = AsyncConnection[Any]
 
@@ -136,6 +136,16 @@ async def unknown(connection: Connection, delivery: Delivery, reason: str) -> No
         "update notify.deliveries set state = 'unknown', unknown_at = clock_timestamp(), reason = %s"
         " where id = %s and state = 'sending'",
         (reason, delivery.id),
+        prepare=True,
+    )
+
+
+async def not_configured(connection: Connection, id: UUID) -> None:
+    """WhatsApp is not set up here: a code, which is planned without knowing that, goes nowhere."""
+    await connection.execute(
+        "update notify.deliveries set state = 'not_configured', reason = %s, content = '{}'"
+        " where id = %s and state = 'sending'",
+        (NOT_CONFIGURED, id),
         prepare=True,
     )
 

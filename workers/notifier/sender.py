@@ -203,6 +203,8 @@ class Sender:
             pause = min(pause * 2, 1.0)
 
     async def _by_whatsapp(self, delivery: Delivery) -> "Record":
+        if self._cloud is None and delivery.kind == "code":
+            return lambda connection: outbox.not_configured(connection, delivery.id)
         if self._cloud is None:
             return _failing(delivery, Failure("WhatsApp is not set up here any more."))
         content = self._content(delivery)
