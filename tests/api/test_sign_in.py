@@ -264,7 +264,9 @@ def test_by_openid_connect(provider: str, tmp_path: Path) -> None:
             http.close()
             assert len(root.get("/api/v1/people").json()["items"]) == 2
             root.delete(f"/api/v1/people/{ada['id']}")
-            problem(attempt("sub-ada")[0], 403)
+            answer, http = attempt("sub-ada")
+            http.close()
+            problem(answer, 403)
             again = root.post("/api/v1/people", json=sent).json()
             answer, http = attempt("sub-ada")  # who was removed does not keep the address from whoever has it now
             assert http.get("/auth/session").json()["person"]["id"] == again["id"] != ada["id"]
