@@ -132,10 +132,9 @@ async def get_noise(asked: A) -> Answer:
 async def _report(
     asked: Asked, connection: psycopg.AsyncConnection[Any], schema: Schema, cohort: Cohort, group_by: str
 ) -> dict[str, Any]:
-    (overall,) = await figures.summary(connection, cohort, group_by="none", now=asked.now, schema=schema)
-    groups = [dict(overall)]
-    if group_by != "none":
-        groups = await figures.summary(connection, cohort, group_by=group_by, now=asked.now, schema=schema)
+    groups, overall = await figures.summary(connection, cohort, group_by=group_by, now=asked.now, schema=schema)
+    if group_by == "none":
+        groups = [dict(overall)]
     for group, within in ((overall, "none"), *((group, group_by) for group in groups)):
         narrow = narrowed(cohort, within, group["key"])
         group["links"] = {name: link(narrow, asked.as_of, counted=name) for name in COUNTED}
@@ -156,33 +155,29 @@ async def _buckets(
         )
     bounds = periods.boundaries(period, interval, asked.zone)
     cohort = replace(asked.cohort, start=period.start, end=period.end)
-
-    async def by_bucket(group_by: str) -> dict[tuple[int, str | None], dict[str, Any]]:
-        rows = await figures.trend(connection, cohort, bounds, group_by=group_by, now=asked.now, schema=schema)
-        return {(row.pop("bucket"), row["key"]): row for row in rows}
-
-    overall = await by_bucket("none")
-    groups = await by_bucket(group_by) if group_by != "none" else overall
-    keys = sorted({key for _, key in groups}, key=lambda key: (key is None, key)) if group_by != "none" else [None]
-    if len(keys) * len(bounds) > MOST_GROUPS:
+    buckets = await figures.trend(connection, cohort, bounds, group_by=group_by, now=asked.now, schema=schema)
+    found: set[str | None] = {group["key"] for bucket in buckets for group in bucket.groups}
+    keys = sorted(found, key=lambda key: (key is None, key)) if group_by != "none" else [None]
+    if len(keys) * len(buckets) > MOST_GROUPS:
         raise InvalidField("group_by", f"Would make more than {MOST_GROUPS} groups in all buckets.")
-    found = []
-    for n, stretch in enumerate(map(Period, bounds, bounds[1:])):
+
+    def shown(figures: dict[str, Any], within: Cohort) -> dict[str, Any]:
+        return {**figures, "link": link(within, asked.as_of)}
+
+    answer = []
+    for stretch, bucket in zip(map(Period, bounds, bounds[1:]), buckets, strict=True):
         within = replace(cohort, start=stretch.start, end=stretch.end)
-
-        def of(
-            row: dict[str, Any] | None, group_by: str, key: str | None, within: Cohort = within
-        ) -> dict[str, Any]:
-            return {**(row or figures.none(key)), "link": link(narrowed(within, group_by, key), asked.as_of)}
-
-        found.append(
+        groups = {group["key"]: group for group in bucket.groups}
+        answer.append(
             {
                 **_period(stretch),
-                "groups": [of(groups.get((n, key)), group_by, key) for key in keys],
-                "overall": of(overall.get((n, None)), "none", None),
+                "groups": [
+                    shown(groups.get(key) or figures.none(key), narrowed(within, group_by, key)) for key in keys
+                ],
+                "overall": shown(bucket.overall, within),
             }
         )
-    return found
+    return answer
 
 
 async def _whole(

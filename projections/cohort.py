@@ -25,7 +25,7 @@ COUNTED: Final[dict[str, str]] = {
     "breached": "coalesce(tta_s, ttr_s, extract(epoch from %(now)s - triggered_at)::double precision)"
     " > response_target_s",
 }
-"""What each figure counts, by the columns of the index `facts_by_severity`."""
+"""What each figure counts, by columns that the index of `facts` has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

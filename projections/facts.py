@@ -89,9 +89,8 @@ class Facts:
                 (extract(epoch from first_resolved_at - triggered_at)::double precision) stored
         )"""
     indexes: str = """
-        create index on facts (organization_id, triggered_at) where merged_into is null;
-        create index facts_by_severity on facts (organization_id, severity, triggered_at)
-            include (tta_s, ttr_s, ttr_first_s, status, reopen_count, response_target_s)
+        create index on facts (organization_id, triggered_at)
+            include (severity, tta_s, ttr_s, ttr_first_s, status, reopen_count, response_target_s)
             where merged_into is null"""
 
     def write(self, cursor: Cursor[Any], entries: Sequence[Recorded]) -> None:
