@@ -14,7 +14,8 @@ Time = TypeVar("Time", datetime, datetime | None)
 @dataclass(kw_only=True)
 class Engagement(IncidentFacts):
     """The facts of an incident, and the engagements with it: three lists, a person, a beginning, and an end (null
-    while it lasts) at each place.
+    while it lasts) at each place. Somebody who acknowledges and is assigned then is there twice, as either may be
+    corrected by itself; times that overlap are counted once.
 
     People are engaged from acknowledging the incident, beginning to work on it or being assigned to it until it is
     resolved, or, who led it, until somebody else is assigned. Reopening engages its lead again, or who reopened it
@@ -49,7 +50,7 @@ class Engagement(IncidentFacts):
                 self._engage(self.assignee, event.occurred_at)
 
     def _engage(self, person: UUID | None, at: datetime) -> None:
-        if person is not None and (person, None) not in zip(self.engaged, self.engaged_until, strict=True):
+        if person is not None:
             self.engaged.append(person)
             self.engaged_from.append(at)
             self.engaged_until.append(None)
