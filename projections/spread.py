@@ -1,7 +1,11 @@
 """Means and percentiles of many durations at once."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, Final
+
+# numpy would start threads for matrices, of which there are none here, before the roles are forked
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from numpy.typing import NDArray
