@@ -56,7 +56,8 @@ async def summary(asked: A, group_by: GroupBy = "none") -> Answer:
             then = await _report(asked, *at, earlier, group_by)
             was = {group["key"]: group for group in then["groups"]}
             for group in answer["groups"]:
-                group["previous"] = was.pop(group["key"], None) or figures.none(group["key"])
+                key = group["key"]
+                group["previous"] = was.pop(key, None) or _linked(asked, earlier, group_by, figures.none(key))
             answer["overall"]["previous"] = then["overall"]
             answer["previous"] = {**_period(before), "gone": list(was.values())}
     return asked.read.answer(answer)
@@ -135,10 +136,17 @@ async def _report(
     groups, overall = await figures.summary(connection, cohort, group_by=group_by, now=asked.now, schema=schema)
     if group_by == "none":
         groups = [dict(overall)]
-    for group, within in ((overall, "none"), *((group, group_by) for group in groups)):
-        narrow = narrowed(cohort, within, group["key"])
-        group["links"] = {name: link(narrow, asked.as_of, counted=name) for name in COUNTED}
+    _linked(asked, cohort, "none", overall)
+    for group in groups:
+        _linked(asked, cohort, group_by, group)
     return {"groups": groups, "overall": overall}
+
+
+def _linked(asked: Asked, cohort: Cohort, group_by: str, group: dict[str, Any]) -> dict[str, Any]:
+    """The group's figures, and where the incidents are that each of them counts."""
+    within = narrowed(cohort, group_by, group["key"])
+    group["links"] = {name: link(within, asked.as_of, counted=name) for name in COUNTED}
+    return group
 
 
 async def _buckets(

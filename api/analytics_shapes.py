@@ -47,9 +47,9 @@ class LinkedFigures(Figures):
 
 
 class Compared(LinkedFigures):
-    """Figures, with those of the period before where there is one. That has no links where nothing was in it."""
+    """Figures, with those of the period before where there is one."""
 
-    previous: Figures | None = None
+    previous: LinkedFigures | None = None
 
 
 class FromTo(BaseModel):
