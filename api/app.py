@@ -13,6 +13,7 @@ from api import (
     commands,
     feeds,
     health,
+    incident_figures,
     intake,
     maintenance,
     me,
@@ -39,7 +40,7 @@ from api import (
 )
 from api.services import Services
 
-INCIDENTS = (commands, reads, why, analytics, recipients, stream, intake, whatsapp, health)
+INCIDENTS = (commands, reads, why, incident_figures, analytics, recipients, stream, intake, whatsapp, health)
 ACCESS = (sign_in, sessions, oidc, me, people, tokens, organization)
 SETTINGS = (
     organization_settings,

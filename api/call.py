@@ -162,10 +162,10 @@ class Reading:
         self.services = services
         self.caller = caller
         self.organization_id = caller.organization_id
-        self._position = services.tail.projected  # by the time of the answer it may be past what was read
+        self.position = services.tail.projected  # by the time of the answer it may be past what was read
 
     def answer(self, content: Any, headers: dict[str, str] | None = None) -> Answer:
-        return Answer(content, headers={"Ledger-Position": str(self._position), **(headers or {})})
+        return Answer(content, headers={"Ledger-Position": str(self.position), **(headers or {})})
 
 
 async def reading(request: Request) -> Reading:

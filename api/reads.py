@@ -1,18 +1,20 @@
 """Reads of incidents: list, detail, timeline, raw events, deliveries."""
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 import psycopg
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 
 from api import schemas, shapes
 from api.call import Reading, reading
-from api.moments import Moment, moment
+from api.cohorts import Words, Zone, known, labels, none, people, split
+from api.moments import Moment, moment, zone
 from api.services import Services, incident_number
 from api.shapes import PROBLEMS, DeliveryPage, IncidentPage, LedgerPage, TimelinePage, shows
+from api.standing import standing
 from api.views import Answer, Raw, from_cursor, incident_view, time_or_null, to_cursor
 from commands import codec
 from commands.event_store import recorded
@@ -21,6 +23,7 @@ from domain.incident import Incident, fold
 from domain.recorded import Recorded
 from domain.words import CATEGORIES, SEVERITIES, STATUSES, rfc3339
 from projections import deliveries, incidents, ledger, timeline
+from projections.cohort import COUNTED
 
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"], responses=PROBLEMS)
 
@@ -29,7 +32,6 @@ EVERYTHING = 2**31
 """Of one incident: more entries than any has."""
 
 Limit = Annotated[int, Query(ge=1, le=200)]
-Words = Annotated[list[schemas.Text], Query(max_length=50)]
 
 _PLACES: dict[str, tuple[type, ...]] = {
     "-triggered_at": (datetime, UUID),
@@ -43,41 +45,71 @@ _PLACES: dict[str, tuple[type, ...]] = {
 @router.get("", responses=shows(IncidentPage))
 async def list_incidents(
     read: R,
+    request: Request,
     status: Words = [],  # noqa: B006
     severity: Words = [],  # noqa: B006
     category: Words = [],  # noqa: B006
     team: Words = [],  # noqa: B006
     assignee: Words = [],  # noqa: B006
+    source: Words = [],  # noqa: B006
+    unlabelled: Words = [],  # noqa: B006
     q: Annotated[schemas.Text, Query(max_length=500)] | None = None,
     from_: Annotated[Moment | None, Query(alias="from")] = None,
     to: Moment | None = None,
+    hour_of_week: Annotated[int, Query(ge=0, le=167)] | None = None,
+    tz: Zone = "UTC",
+    figure: Annotated[schemas.Text, Query(max_length=40)] | None = None,
+    engaged: UUID | None = None,
+    alerted: UUID | None = None,
+    as_of: Moment | None = None,
     sort: incidents.Sort = "-triggered_at",
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
     limit: Limit = 50,
 ) -> Answer:
     """Incidents that match, a page at a time.
 
-    Several values of one filter are alternatives: repeat it, or (but for teams) use commas. `status=open` stands
-    for every status but resolved and postmortem, `none` for no category, team or assignee.
+    Several values of one filter are alternatives: repeat it, or (but for teams, sources and labels) use commas.
+    `status=open` stands for every status but resolved and postmortem, `none` for no category, team or assignee.
+    `label:NAME=value` asks for a label, unlabelled=NAME for those without it. hour_of_week: triggered in that hour
+    of the week in `tz`, 0 is Monday from midnight to one.
+
+    figure: only those that the figure of this name in /analytics/summary counts, so without merged ones. engaged:
+    a person who had it in hand; alerted: a person, or a recipient, who was sent an alert. as_of: the list as it
+    was then, by what was recorded until then.
     """
     statuses = [s for word in split(status) for s in (STATUSES[:3] if word == "open" else (word,))]
+    zone(tz)
+    then = moment("as_of", as_of)
     which = incidents.Filter(
         organization_id=read.organization_id,
         statuses=known("status", statuses, STATUSES),
         severities=known("severity", split(severity), SEVERITIES),
         categories=[none(w) for w in known("category", split(category), (*CATEGORIES, "none"))],
         teams=[none(w) for w in team],
-        assignees=[_person(w) for w in split(assignee)],
+        responders=people("assignee", assignee),
+        sources=source,
+        labels=labels(request),
+        unlabelled=unlabelled,
         text=q,
         start=moment("from", from_),
         end=moment("to", to),
+        hour_of_week=hour_of_week,
+        zone=tz,
+        counted=known("figure", [figure], tuple(COUNTED))[0] if figure is not None else None,
+        engaged=engaged,
+        alerted=alerted,
+        now=then or datetime.now(UTC),
     )
     after = from_cursor(sort, cursor, _PLACES[sort])
-    async with read.services.readers.of(read.organization_id) as connection:
+    async with standing(read, then, "incidents", "facts", once=True) as (connection, schema):
         try:
-            page, place = await incidents.search(connection, which, sort=sort, after=after, limit=limit)
+            page, place = await incidents.search(
+                connection, which, sort=sort, after=after, limit=limit, schema=schema
+            )
         except psycopg.errors.InternalError_ as too_nested:  # "tsquery stack too small": many a - before a word
             raise InvalidField("q", "Is too intricate to search for.") from too_nested
+        except psycopg.errors.InvalidParameterValue as unknown:
+            raise InvalidField("tz", "The database does not know this time zone.") from unknown
     names = await read.services.directory.names({i.assignee for i in page if i.assignee})
     items = [incident_view(incident, names) for incident in page]
     return read.answer({"items": items, "next_cursor": to_cursor(sort, place)})
@@ -159,29 +191,6 @@ async def history(services: Services, organization_id: UUID, incident_id: UUID) 
     return []
 
 
-def split(words: list[str]) -> list[str]:
-    return [part.strip() for word in words for part in word.split(",") if part.strip()]
-
-
-def known(field: str, words: list[str], allowed: tuple[str, ...]) -> list[str]:
-    """The words, all of which must be allowed ones. Raises InvalidField."""
-    for word in words:
-        if word not in allowed:
-            raise InvalidField(field, f"Must be one of {', '.join(allowed)}.")
-    return words
-
-
-def none(word: str) -> str | None:
-    return None if word == "none" else word
-
-
-def _person(word: str) -> UUID | None:
-    try:
-        return None if word == "none" else UUID(word)
-    except ValueError:
-        raise InvalidField("assignee", "Must be a person's id, or none.") from None
-
-
 async def _find(read: Reading, id: str) -> Incident:
     try:
         key: UUID | int = UUID(id)
@@ -196,14 +205,25 @@ async def _find(read: Reading, id: str) -> Incident:
 
 async def _as_of(read: Reading, id: str, then: datetime, clock: str) -> Incident:
     """Folded from the ledger by the same rules as ever."""
-    incident_id = await read.services.incident_id(read.organization_id, id)
-    entries = await history(read.services, read.organization_id, incident_id)
-    known = [e for e in entries if (e.recorded_at if clock == "recorded" else e.event.occurred_at) <= then]
-    if not known or known[0].version != 1:
-        raise IncidentNotFound("There was no such incident then.")
-    incident = fold(incident_id, (entry.event for entry in known))
+    incident_id, entries = await entries_of(read, id, then, clock)
+    incident = fold(incident_id, (entry.event for entry in entries))
     assert incident is not None
     return incident
+
+
+async def entries_of(
+    read: Reading, id: str, then: datetime | None = None, clock: str = "recorded"
+) -> tuple[UUID, list[Recorded]]:
+    """An incident's id and entries, all or those until then. Raises IncidentNotFound where there are none."""
+    incident_id = await read.services.incident_id(read.organization_id, id)
+    entries = await history(read.services, read.organization_id, incident_id)
+    if then is not None:
+        entries = [e for e in entries if (e.recorded_at if clock == "recorded" else e.event.occurred_at) <= then]
+    if not entries or entries[0].version != 1:
+        raise IncidentNotFound(
+            "There is no such incident." if then is None else "There was no such incident then."
+        )
+    return incident_id, entries
 
 
 def _item(item: timeline.Item, names: dict[UUID, str]) -> dict[str, Any]:

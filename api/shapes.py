@@ -174,50 +174,6 @@ class LedgerPage(BaseModel):
     next_cursor: str | None
 
 
-class Duration(BaseModel):
-    """A figure over n durations; null where n is 0."""
-
-    n: int
-    mean_s: float | None
-    p50_s: float | None
-    p90_s: float | None
-    p95_s: float | None
-    negative: int
-
-
-class Compliance(BaseModel):
-    """How many were acknowledged within their response target, and how many whose time is over were not."""
-
-    met: int
-    breached: int
-
-
-class Figures(BaseModel):
-    """Figures of a group of incidents; `key` is null for those without a value."""
-
-    key: str | None
-    incidents: int
-    open: int
-    acknowledged: int
-    unacknowledged: int
-    resolved: int
-    reopened_incidents: int
-    reopenings: int
-    tta: Duration
-    ttr: Duration
-    ttr_first: Duration
-    response_target: Compliance
-
-
-class Summary(BaseModel):
-    """Figures of incidents triggered in [from, to)."""
-
-    tz: str
-    group_by: str
-    groups: list[Figures]
-    overall: Figures
-
-
 class WrongField(BaseModel):
     """A field that cannot be accepted, and why."""
 

@@ -7,18 +7,21 @@ from uuid import UUID
 
 from psycopg import Cursor
 
-from domain.events import DetailsCorrected, IncidentEvent, IncidentTriggered
-from domain.facts import IncidentFacts
+from domain.engagement import Engagement
+from domain.events import AlertReceived, DetailsCorrected, IncidentAbsorbed, IncidentEvent, IncidentTriggered
 from domain.recorded import Recorded
 from projections.folded import FoldedTable
 
 
 @dataclass(kw_only=True)
-class FactsRow(IncidentFacts):
-    """The facts of one incident, and the labels it may be grouped by."""
+class FactsRow(Engagement):
+    """The facts of one incident, who had it in hand, and what it may be grouped by."""
 
     incident_id: UUID
     organization_id: UUID
+    source: str = "api"
+    source_id: UUID | None = None
+    alert_count: int = 0
     labels: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -31,20 +34,28 @@ class FactsRow(IncidentFacts):
             response_target_s=event.response_target_s,
             category=event.category,
             team=event.team,
+            source=event.source,
+            source_id=event.actor.id if event.actor.kind == "integration" else None,
+            alert_count=sum(alert.count for alert in event.alerts),
             labels=event.labels,
         )
 
     def apply(self, event: IncidentEvent) -> None:
-        IncidentFacts.apply(self, event)
-        if isinstance(event, DetailsCorrected) and event.labels is not None:
-            self.labels = event.labels
+        Engagement.apply(self, event)
+        match event:
+            case DetailsCorrected() if event.labels is not None:
+                self.labels = event.labels
+            case AlertReceived():
+                self.alert_count += event.count
+            case IncidentAbsorbed():
+                self.alert_count += event.alert_count
 
 
 class Facts:
     """One row per incident; the durations, in seconds, are computed by the database from the times."""
 
     name: str = "facts"
-    rules: int = 1
+    rules: int = 2
     names: tuple[str, ...] = ("facts",)
     tables: str = """
         create table facts (
@@ -63,6 +74,12 @@ class Facts:
             reopen_count      int not null,
             merged_into       uuid,
             response_target_s int not null,
+            source            text not null,
+            source_id         uuid,
+            alert_count       bigint not null,
+            engaged           uuid[] not null,
+            engaged_from      timestamptz[] not null,
+            engaged_until     timestamptz[] not null,
             position          bigint not null,
             tta_s double precision generated always as
                 (extract(epoch from acknowledged_at - triggered_at)::double precision) stored,
@@ -72,10 +89,12 @@ class Facts:
                 (extract(epoch from first_resolved_at - triggered_at)::double precision) stored
         )"""
     indexes: str = """
-        create index on facts (organization_id, triggered_at) where merged_into is null"""
+        create index on facts (organization_id, triggered_at)
+            include (severity, tta_s, ttr_s, ttr_first_s, status, reopen_count, response_target_s)
+            where merged_into is null"""
 
     def write(self, cursor: Cursor[Any], entries: Sequence[Recorded]) -> None:
-        _ROWS.write(cursor, entries)
+        ROWS.write(cursor, entries)
 
 
-_ROWS = FoldedTable("facts", FactsRow, FactsRow.opened, key="incident_id")
+ROWS = FoldedTable("facts", FactsRow, FactsRow.opened, key="incident_id")

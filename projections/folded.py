@@ -35,26 +35,31 @@ class FoldedTable(Generic[State]):
         self._key = self._names.index(key)
         self._actor = self._names.index("status_by") if "status_by" in self._names else None
         self.columns = columns = sql.SQL(", ").join(map(sql.Identifier, self._names))
-        self._columns = (*self._names, "position")
+        self.written = (*self._names, "position")
         name, key_column = sql.Identifier(table), sql.Identifier(key)
         self._select = sql.SQL("select {} from {} where {} = any (%s)").format(columns, name, key_column)
         self._delete = sql.SQL("delete from {} where {} = any (%s)").format(name, key_column)
 
     def write(self, cursor: Cursor[Any], entries: Sequence[Recorded]) -> None:
         """Fold the entries into the rows of their incidents."""
-        streams: dict[UUID, list[Recorded]] = {}
-        for entry in entries:
-            streams.setdefault(entry.stream_id, []).append(entry)
+        streams = _by_stream(entries)
         before = [id for id, stream in streams.items() if stream[0].version > 1]
-        states = self._load(cursor, before) if before else {}
+        rows = self._rows(streams, self._load(cursor, before) if before else {})
+        if before:
+            cursor.execute(self._delete, (before,))
+        copy_rows(cursor, self._table, self.written, rows)
+
+    def rows(self, entries: Sequence[Recorded]) -> list[list[Any]]:
+        """The rows that whole streams make, with the columns of `written`."""
+        return self._rows(_by_stream(entries), {})
+
+    def _rows(self, streams: dict[UUID, list[Recorded]], states: dict[UUID, State]) -> list[list[Any]]:
         rows = []
         for id, stream in streams.items():
             state = self._fold(states.get(id), stream)
             if state is not None:
                 rows.append(self._row(state, stream[-1].position))
-        if before:
-            cursor.execute(self._delete, (before,))
-        copy_rows(cursor, self._table, self._columns, rows)
+        return rows
 
     def _fold(self, state: State | None, stream: Sequence[Recorded]) -> State | None:
         for entry in stream:
@@ -82,3 +87,10 @@ class FoldedTable(Generic[State]):
             row[self._actor] = row[self._actor].model_dump(mode="json")
         row.append(position)
         return row
+
+
+def _by_stream(entries: Sequence[Recorded]) -> dict[UUID, list[Recorded]]:
+    streams: dict[UUID, list[Recorded]] = {}
+    for entry in entries:
+        streams.setdefault(entry.stream_id, []).append(entry)
+    return streams

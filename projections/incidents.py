@@ -10,6 +10,7 @@ from psycopg import AsyncConnection, Cursor, sql
 
 from domain.incident import Incident
 from domain.recorded import Recorded
+from projections.cohort import COUNTED, Cohort, Schema, conditions, one_of, where
 from projections.folded import FoldedTable
 
 
@@ -72,10 +73,10 @@ class Incidents:
         create index on incidents using gin (search)"""
 
     def write(self, cursor: Cursor[Any], entries: Sequence[Recorded]) -> None:
-        _ROWS.write(cursor, entries)
+        ROWS.write(cursor, entries)
 
 
-_ROWS = FoldedTable("incidents", Incident, Incident.opened, key="id")
+ROWS = FoldedTable("incidents", Incident, Incident.opened, key="id")
 
 Sort = Literal["-triggered_at", "triggered_at", "-number", "number", "severity"]
 
@@ -90,32 +91,30 @@ _ORDER: Final[dict[Sort, tuple[tuple[str, bool], ...]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which incidents to list: all that is given must hold; several values of one field are alternatives.
+class Filter(Cohort):
+    """Which incidents to list. text: words of title, description, number or labels.
 
-    start, end: triggered in [start, end). text: words of title, description, number or labels. `None` among
-    the categories or teams stands for incidents without one.
+    counted: what a figure of this cohort counts (a key of `cohort.COUNTED`), seen from `now`. engaged: that person
+    had it in hand; alerted: that recipient, or a recipient that is this person, was sent an alert about it. Of
+    these three merged incidents are no part, as of the figures.
     """
 
-    organization_id: UUID
     statuses: Sequence[str] = ()
-    severities: Sequence[str] = ()
-    categories: Sequence[str | None] = ()
-    teams: Sequence[str | None] = ()
-    assignees: Sequence[UUID | None] = ()
     text: str | None = None
-    start: datetime | None = None
-    end: datetime | None = None
+    counted: str | None = None
+    engaged: UUID | None = None
+    alerted: UUID | None = None
+    now: datetime | None = None
 
 
 async def find(connection: AsyncConnection[Any], organization_id: UUID, id: UUID | int) -> Incident | None:
     """One incident of an organisation, by its id or its number."""
     column = sql.Identifier("number" if isinstance(id, int) else "id")
     query = sql.SQL("select {} from read.incidents where organization_id = %s and {} = %s").format(
-        _ROWS.columns, column
+        ROWS.columns, column
     )
     row = await (await connection.execute(query, (organization_id, id))).fetchone()
-    return _ROWS.state(row) if row else None
+    return ROWS.state(row) if row else None
 
 
 async def search(
@@ -125,61 +124,63 @@ async def search(
     sort: Sort = "-triggered_at",
     after: Sequence[Any] | None = None,
     limit: int = 50,
+    schema: Schema = "read",
 ) -> tuple[list[Incident], list[Any] | None]:
     """A page of incidents, and the place after its last one to go on from (None: there are no more).
 
     after: the place that an earlier page gave, for the same sort.
     """
-    conditions, values = _conditions(which)
+    found, values = _conditions(which, schema)
     order = _ORDER[sort]
     columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in order)
     if after is not None:
         # The columns of a sort all run the same way, so that one comparison of rows is one range of an index.
-        conditions.append(
-            sql.SQL("({}) {} ({})").format(
-                columns,
-                sql.SQL("<" if order[0][1] else ">"),
-                sql.SQL(", ").join([sql.Placeholder()] * len(order)),
-            )
+        places = {f"after_{name}": value for (name, _), value in zip(order, after, strict=True)}
+        comparison = sql.SQL("<" if order[0][1] else ">")
+        found.append(
+            sql.SQL("({}) {} ({})").format(columns, comparison, sql.SQL(", ").join(map(sql.Placeholder, places)))
         )
-        values.extend(after)
-    query = sql.SQL("select {}, {} from read.incidents where {} order by {} limit %s").format(
-        _ROWS.columns,
+        values |= places
+    query = sql.SQL("select {}, {} from {} where {} order by {} limit %(limit)s").format(
+        ROWS.columns,
         columns,
-        sql.SQL(" and ").join(conditions),
+        sql.Identifier(schema, "incidents"),
+        sql.SQL(" and ").join(found),
         sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL("desc" if down else "asc"))
             for name, down in order
         ),
     )
-    rows = await (await connection.execute(query, (*values, limit + 1))).fetchall()
+    rows = await (await connection.execute(query, {**values, "limit": limit + 1})).fetchall()
     width = len(order)
-    page = [_ROWS.state(row[:-width]) for row in rows[:limit]]
+    page = [ROWS.state(row[:-width]) for row in rows[:limit]]
     return page, list(rows[limit - 1][-width:]) if len(rows) > limit else None
 
 
-def _conditions(which: Filter) -> tuple[list[sql.Composable], list[Any]]:
-    conditions: list[sql.Composable] = [sql.SQL("organization_id = %s")]
-    values: list[Any] = [which.organization_id]
-    alternatives: tuple[tuple[str, Sequence[Any]], ...] = (
-        ("status", which.statuses),
-        ("severity", which.severities),
-        ("category", which.categories),
-        ("team", which.teams),
-        ("assignee", which.assignees),
-    )
-    for column, wanted in alternatives:
-        if wanted:
-            some = [value for value in wanted if value is not None]
-            null = sql.SQL(" or {} is null").format(sql.Identifier(column)) if None in wanted else sql.SQL("")
-            conditions.append(sql.SQL("({} = any (%s){})").format(sql.Identifier(column), null))
-            values.append(some)
-    for condition, value in (
-        ("triggered_at >= %s", which.start),
-        ("triggered_at < %s", which.end),
-        ("search @@ websearch_to_tsquery('english', %s)", which.text or None),
-    ):
-        if value is not None:
-            conditions.append(sql.SQL(condition))
-            values.append(value)
-    return conditions, values
+def _conditions(which: Filter, schema: Schema) -> tuple[list[sql.Composable], dict[str, Any]]:
+    found, values = conditions(which)
+    if which.statuses:
+        found.append(one_of("status", which.statuses))
+        values["status"] = list(which.statuses)
+    if which.text:
+        found.append(sql.SQL("search @@ websearch_to_tsquery('english', %(text)s)"))
+        values["text"] = which.text
+    counted: list[sql.Composable] = [sql.SQL(COUNTED[which.counted])] if which.counted else []
+    if which.engaged is not None:
+        counted.append(sql.SQL("%(engaged)s = any (engaged)"))
+    if which.alerted is not None:
+        counted.append(sql.SQL(_ALERTED).format(timeline=sql.Identifier(schema, "timeline")))
+    if counted:
+        cohort, _ = where(which)  # the very condition of the figures, so that the two cannot come apart
+        within = sql.SQL("id in (select incident_id from {} where {})")
+        condition = sql.SQL(" and ").join([cohort, *counted])
+        found.append(within.format(sql.Identifier(schema, "facts"), condition))
+        values |= {"engaged": which.engaged, "alerted": which.alerted, "now": which.now}
+    return found, values
+
+
+_ALERTED = """incident_id in (
+    select sent.incident_id from {timeline} sent
+      join notify.recipients r on r.id = sent.person_id and r.organization_id = sent.organization_id
+     where sent.type = 'AlertSent' and sent.organization_id = %(organization)s
+       and (r.id = %(alerted)s or r.person_id = %(alerted)s))"""

@@ -127,7 +127,8 @@ class Timeline:
             person_id       uuid
         )"""
     indexes: str = """
-        create index on timeline (incident_id, occurred_at, position)"""
+        create index on timeline (incident_id, occurred_at, position);
+        create index on timeline (incident_id) include (person_id, occurred_at) where type = 'AlertSent'"""
 
     _columns = (
         "position", "organization_id", "incident_id", "type", "occurred_at", "recorded_at",

@@ -2,7 +2,7 @@
 
 import httpx
 
-from api import shapes
+from api import analytics_shapes, shapes
 
 
 def test_answers_have_the_documented_shapes(http: httpx.Client) -> None:
@@ -19,16 +19,34 @@ def test_answers_have_the_documented_shapes(http: httpx.Client) -> None:
         (shapes.TimelinePage, http.get(f"/api/v1/incidents/{id}/timeline")),
         (shapes.LedgerPage, http.get(f"/api/v1/incidents/{id}/events")),
         (shapes.LedgerPage, http.get("/api/v1/ledger/events")),
-        (shapes.Summary, http.get("/api/v1/analytics/summary?group_by=label:a")),
         (shapes.DeliveryPage, http.get(f"/api/v1/incidents/{id}/deliveries")),
         (shapes.Recipient, recipient),
         (shapes.RecipientPage, http.get("/api/v1/notifications/recipients")),
         (shapes.Problem, refused),
     ):
         shown = model.model_validate(answer.json())
-        if model not in (shapes.Summary, shapes.Problem):
+        if model is not shapes.Problem:
             assert set(answer.json()) == set(shown.model_fields_set)
             assert model.model_json_schema()["required"] == list(answer.json())
+
+
+def test_figures_have_the_documented_shapes_and_nothing_else(http: httpx.Client) -> None:
+    opened = http.post("/api/v1/incidents", json={"title": "Shapes", "severity": "low", "labels": {"a": "b"}})
+    id = opened.json()["id"]
+    assert http.post(f"/api/v1/incidents/{id}/acknowledge", json={}).status_code == 200
+    for model, path in (
+        (analytics_shapes.Summary, "analytics/summary?group_by=label:a"),
+        (analytics_shapes.Summary, "analytics/summary?group_by=label:a&from=2026-01-01"),
+        (analytics_shapes.Trend, "analytics/trend?group_by=label:a"),
+        (analytics_shapes.Trend, "analytics/trend?interval=month&from=2026-01-01"),
+        (analytics_shapes.Load, "analytics/load"),
+        (analytics_shapes.Hours, "analytics/hours"),
+        (analytics_shapes.Noise, "analytics/noise"),
+        (analytics_shapes.IncidentFigures, f"incidents/{id}/figures"),
+    ):
+        answer = http.get(f"/api/v1/{path}").json()
+        shown = model.model_validate(answer)
+        assert shown.model_dump(mode="json", by_alias=True, exclude_unset=True) == answer, path
 
 
 def test_the_document_names_tokens_and_headers(http: httpx.Client) -> None:

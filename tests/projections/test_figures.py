@@ -110,7 +110,8 @@ def expected(raws: Sequence[Raw], group_by: str) -> list[dict[str, Any]]:
 def computed(dsn: str, cohort: Cohort, group_by: str) -> list[dict[str, Any]]:
     async def ask() -> list[dict[str, Any]]:
         async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-            return await summary(connection, cohort, group_by=group_by, now=NOW)
+            groups, overall = await summary(connection, cohort, group_by=group_by, now=NOW)
+            return [overall] if group_by == "none" else groups
 
     return asyncio.run(ask())
 

@@ -10,6 +10,7 @@ import pytest
 from given import ALICE, BOB, CAROL, OTHER, PROMETHEUS, STEP, at, meta, triggered
 
 from domain import events as e
+from domain.engagement import Engagement
 from domain.incident import Incident, fold
 from projections.timeline import tell
 
@@ -149,8 +150,13 @@ def test_events_give_this_row_of_facts(shared_world: Any, name: str, one_by_one:
     assert spans == [None if end is None else (end - known["triggered_at"]) / timedelta(seconds=1) for end in ends]
     assert found.pop("position") == shared_world.ledger.head()
     columns = ("triggered_at", "severity", "category", "team", "assignee", "labels", "status", "acknowledged_at",
-               "first_resolved_at", "resolved_at", "reopen_count", "merged_into", "response_target_s")  # fmt: skip
-    expected = {column: known[column] for column in columns}
+               "first_resolved_at", "resolved_at", "reopen_count", "merged_into", "response_target_s",
+               "source", "source_id", "alert_count")  # fmt: skip
+    hands = Engagement(triggered_at=at(0), severity="high", response_target_s=3600)
+    for event in events:
+        hands.apply(event)
+    engaged = {column: getattr(hands, column) for column in ("engaged", "engaged_from", "engaged_until")}
+    expected = {**{column: known[column] for column in columns}, **engaged}
     assert found == as_json({**expected, "incident_id": id, "organization_id": organization})
 
 

@@ -63,8 +63,8 @@ async def _figures(at: Any, org: UUID, _: UUID) -> list[Any]:
     from datetime import UTC, datetime
 
     cohort = figures.Cohort(organization_id=org)
-    (overall,) = await figures.summary(at, cohort, group_by="none", now=datetime.now(UTC))
-    return [1] * overall["incidents"]
+    found = await figures.summary(at, cohort, group_by="none", now=datetime.now(UTC))
+    return [1] * found.overall["incidents"]
 
 
 async def _recipients(at: Any, org: UUID, _: UUID) -> list[Any]:
