@@ -156,9 +156,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 write(cursor)
             return result
 
-    def append_histories(
-        self, organization_id: UUID, new: Sequence[histories.History]
-    ) -> list[histories.Written]:
+    def append_histories(self, organization_id: UUID, new: Sequence[histories.History]) -> list[histories.Written]:
         """Write many streams' events in one transaction; each stream's all or, where it has moved on, none.
 
         Raises LostConnection when it is not known whether they were written: their versions tell.

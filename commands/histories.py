@@ -13,7 +13,8 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 APPEND_HISTORIES = (
-    "select * from ledger.append_histories(%s, %s::uuid[], %s::bigint[], %s::int[], %s::int[], %s::text[], %s::bytea[])"
+    "select * from ledger.append_histories"
+    "(%s, %s::uuid[], %s::bigint[], %s::int[], %s::int[], %s::text[], %s::bytea[])"
 )
 """The call, for the values that `parameters` gives."""
 

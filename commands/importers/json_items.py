@@ -1,8 +1,8 @@
 """Reads the items of a JSON document of any size, or of JSON Lines, in constant memory.
 
-A document is one array of items; an object that holds the array under a known name; or several of either after each
-other. The borders of the items are found by brackets and quotes alone, and each item is then read by itself: so a
-broken item spoils itself only, and no more than one is in memory.
+A document is one array of items; an object that holds the array under a known name; or several of either after
+each other. The borders of the items are found by brackets and quotes alone, and each item is then read by
+itself: so a broken item spoils itself only, and no more than one is in memory.
 """
 
 import re
@@ -61,8 +61,9 @@ def read_document(chunks: Chunks, wrappers: Collection[str]) -> Iterator[Item | 
 
 @dataclass(slots=True)
 class _Scanner:
-    """Finds the borders of items. open: the brackets that are open around the present place. floor: how many of them
-    hold items rather than belong to one. string: the last string outside of items, which names what follows."""
+    """Finds the borders of items. open: the brackets that are open around the present place. floor: how many of
+    them hold items rather than belong to one. string: the last string outside of items, which names what
+    follows."""
 
     wrappers: Collection[bytes]
     items: int = 0

@@ -1,8 +1,8 @@
 """What of an incident's history the ledger does not have yet.
 
-A row is known again by the causation_id of its events. Rows that follow all that is there go on with the story. Rows
-whose place has passed (they could not be read the time before, say) must not undo what came after them: they are told
-by timeline updates, at their own times.
+A row is known again by the causation_id of its events. Rows that follow all that is there go on with the story.
+Rows whose place has passed (they could not be read the time before, say) must not undo what came after them:
+they are told by timeline updates, at their own times.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,9 @@ def _told(event: e.IncidentEvent) -> e.UpdatePosted:
     if isinstance(event, e.UpdatePosted):
         return event
     said = event.model_dump(exclude_none=True, exclude=set(e.Event.model_fields))
-    words = "; ".join(str(value) for key, value in said.items() if key in ("title", "description", "note", "reason"))
+    words = "; ".join(
+        str(value) for key, value in said.items() if key in ("title", "description", "note", "reason")
+    )
     body = f"{type(event).__name__}: {words}" if words else type(event).__name__
     meta = {name: getattr(event, name) for name in e.Event.model_fields}
     return e.UpdatePosted(**meta, body=body)

@@ -26,9 +26,7 @@ class Chunks:
 
     def __init__(self, file: io.BufferedReader) -> None:
         self.damage: str | None = None
-        self._source: io.BufferedIOBase = (
-            gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == GZIP else file  # type: ignore[assignment]
-        )
+        self._source: io.BufferedIOBase = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == GZIP else file
         self._back = self._read()
         while self._back and len(self._back) < len(BOM):
             more = self._read()
@@ -53,7 +51,8 @@ class Chunks:
 
     def lines(self, longest: int) -> Iterator[tuple[int, bytes | None]]:
         """Numbered lines without their ends (LF, CR LF); None for one that is longer."""
-        number, held, size = 1, [], 0
+        number, size = 1, 0
+        held: list[bytes] = []
         for chunk in self:
             *whole, last = chunk.split(b"\n")
             for line in whole:

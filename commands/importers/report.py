@@ -7,12 +7,13 @@ from uuid import UUID
 from commands.importers import Imported, LeftOut, Unreadable
 
 LISTED = 10_000
-"""How many places of a kind are listed; beyond, they are counted only, or a file of rubbish would fill the memory."""
+"""How many places of a kind are listed; beyond, they are counted only, or a file of rubbish would fill the
+memory."""
 
 
 class Done(NamedTuple):
-    """What became of one incident: how many of its rows and events were written now, how many of these rows only as
-    updates since their place had passed, and whether some of it was there before."""
+    """What became of one incident: how many of its rows and events were written now, how many of these rows only
+    as updates since their place had passed, and whether some of it was there before."""
 
     rows: int
     events: int
@@ -25,8 +26,8 @@ class Report:
     """What an import did, or with `dry_run` would do.
 
     Every row is in one of four: `rows_read == rows_taken + rows_already_there + rows_left_out + rows_unreadable`.
-    What is said of the file (`incidents`, `updates_kept`, `reopenings`, `resolved_by_closing`, `left_open`, `people`)
-    includes the incidents that were in the ledger already.
+    What is said of the file (`incidents`, `updates_kept`, `reopenings`, `resolved_by_closing`, `left_open`,
+    `people`) includes the incidents that were in the ledger already.
     """
 
     dry_run: bool = False

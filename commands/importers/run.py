@@ -14,8 +14,8 @@ from commands.importers.missing import missing
 from commands.importers.report import Done, Report
 
 BATCH_EVENTS = 1000
-"""After how many events a batch is written: round trips hardly count any more, and live commands, which wait for the
-same lock, wait for some tens of milliseconds."""
+"""After how many events a batch is written: round trips hardly count any more, and live commands, which wait for
+the same lock, wait for some tens of milliseconds."""
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Of events; a batch with longer texts is written sooner, so that memory stays bounded."""

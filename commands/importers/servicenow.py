@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 from commands.importers import Imported, Unreadable
@@ -31,6 +32,7 @@ from domain.decisions import Meta
 from domain.words import RESPONSE_TARGETS_S, Severity
 
 SOURCE = "servicenow"
+ASSIGNED = ("assignment_group", "assigned_to")
 _ACTOR = e.Actor(kind="system")
 
 
@@ -60,6 +62,7 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[I
         yield story.told()
 
 
+@lru_cache(maxsize=10_000)
 def person_id(organization_id: UUID, name: str) -> UUID:
     """The id that stands for a person of the file in events."""
     return named(organization_id, f"{SOURCE} person:{name}")
@@ -84,8 +87,8 @@ def _checked(row: Row | Unreadable) -> Row | Unreadable:
 
 @dataclass(slots=True)
 class _Story:
-    """What one incident's rows have told so far. A row is known by its distance from the first_line: also a row that
-    cannot be read keeps its place.
+    """What one incident's rows have told so far. A row is known by its distance from the first_line: also a row
+    that cannot be read keeps its place.
 
     over: resolved, and not reopened since. working: somebody took it on, or it was reopened.
     """
@@ -98,6 +101,7 @@ class _Story:
     people: dict[UUID, str] = field(default_factory=dict)
     last: Values = field(default_factory=dict)
     labelled: tuple[str | None, ...] = ()
+    shown: dict[str, str] = field(default_factory=dict)
     state: str = ""
     severity: Severity = "medium"
     over: bool = False
@@ -151,7 +155,7 @@ class _Story:
 
     def _open(self, values: Values, meta: Meta) -> None:
         self.severity = SEVERITIES.get(values["priority"].strip(), self.severity)
-        shown = labels(values)
+        self.shown = shown = labels(values)
         self.labelled = tuple(map(values.get, LABELS))
         words = [shown.get(f"source_{part}") for part in ("category", "subcategory", "symptom")]
         self.events.append(
@@ -172,7 +176,8 @@ class _Story:
         if labelled == self.labelled:
             return  # the priority is among the labels
         self.labelled, reason = labelled, updated_by(values)
-        if (changed := labels(values)) != labels(self.last):
+        if (changed := labels(values)) != self.shown:
+            self.shown = changed
             self.events.append(e.DetailsCorrected(**meta, labels=changed, reason=reason))
         severity = SEVERITIES.get(values["priority"].strip(), self.severity)
         if severity != self.severity:
@@ -186,7 +191,7 @@ class _Story:
 
     def _assign(self, values: Values, meta: Meta) -> None:
         last = self.last
-        if last and all(values.get(c) == last.get(c) for c in ("assignment_group", "assigned_to")):
+        if last and tuple(map(values.get, ASSIGNED)) == tuple(map(last.get, ASSIGNED)):
             return
         team, name = known(values, "assignment_group"), known(values, "assigned_to")
         if self.last and team != known(self.last, "assignment_group"):
