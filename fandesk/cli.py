@@ -18,6 +18,8 @@ from fandesk.dead_letters_cli import dead_letters_app
 from fandesk.demo import demo as demo_of
 from fandesk.demo import fill
 from fandesk.embedded import EmbeddedPostgres
+from fandesk.export_cli import export_command
+from fandesk.exporting import NotExported
 from fandesk.import_cli import import_command
 from fandesk.importing import NothingToImportInto
 from fandesk.migrate import MigrationError
@@ -49,6 +51,7 @@ app.add_typer(person_app, name="person")
 app.add_typer(team_app, name="team")
 app.command(name="apply")(apply_command)
 app.command(name="import")(import_command)
+app.command(name="export")(export_command)
 app.command()(whatsapp_sandbox)
 for role in (api, project, notify, escalate, relay):
     app.command()(role)
@@ -60,6 +63,7 @@ REFUSALS = (
     RebuildRefused,
     NotThisFormat,
     NothingToImportInto,
+    NotExported,
     NoData,
     CannotBe,
     compose.NoKafka,

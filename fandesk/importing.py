@@ -45,7 +45,7 @@ def import_file(
     store = open_store(config.dsn)
     try:
         with psycopg.connect(config.dsn) as connection, _open(path) as file:
-            organization_id = _organization(connection, organization)
+            organization_id = organization_named(connection, organization)
             connection.commit()
             size = path.stat().st_size if str(path) != "-" else 0
             report = run(
@@ -78,7 +78,8 @@ def _place(file: BufferedReader) -> int:
         return 0
 
 
-def _organization(connection: psycopg.Connection[Any], named: str | None) -> UUID:
+def organization_named(connection: psycopg.Connection[Any], named: str | None) -> UUID:
+    """The organisation of that name or id; without one, the first. Raises NothingToImportInto."""
     found = connection.execute("select id, name from access.organizations order by created_at").fetchall()
     for id, name in found:
         if named is None or named in (str(id), name):

@@ -115,10 +115,17 @@ def _update(update: Any) -> _Update | None:
 
 
 def _in_order(updates: list[_Update]) -> list[_Update]:
-    """By time; where times are equal, as in the file, the right way round where it tells the newest first."""
-    if len(updates) > 1 and updates[0].at > updates[-1].at:
-        updates.reverse()
+    """By time; where times are equal, as in the file, turned round where that tells the newest first."""
+    if updates:
+        first, last = updates[0], updates[-1]
+        if (first.at, _rank(first)) > (last.at, _rank(last)):
+            updates.reverse()
     return sorted(updates, key=lambda update: update.at)
+
+
+def _rank(update: _Update) -> int:
+    """Which of two updates of the same instant is likely the earlier one."""
+    return {"investigating": 0, "resolved": 2, "postmortem": 3}.get(update.status.strip().lower(), 1)
 
 
 def _labels(incident: dict[str, Any]) -> dict[str, str]:
