@@ -1,9 +1,9 @@
 """Any list and any figures as CSV or JSON Lines, whole: `?format=csv|jsonl`, or what Accept asks for.
 
-A GET is asked of the application itself, page after page, and each goes out as rows before the next is asked
 Each page is asked of the application itself, and goes out as rows before the next one is asked for. So an export
-shows exactly what its list shows and to whom; whatever its length, it takes the memory of one page; and a new list or
-figure is exported without a line of its own.
+shows exactly what its list shows, and to whom; it takes the memory of one page; and a new list or figure is
+exported without a line of its own.
+"""
 
 import asyncio
 from typing import Any, get_args

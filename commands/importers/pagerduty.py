@@ -38,19 +38,17 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[R
     Raises NotThisFormat where the file is CSV without a column `id`, or neither that nor JSON.
     """
     with LaidAside() as aside:
-        for item in read_records(file, wrappers=("incidents", "log_entries")):
+        for item in read_records(file, wrappers=("incidents",)):
             if isinstance(item, Unreadable):
                 yield item
                 continue
-            value, kind = item.value, text(item.value.get("type"))
-            incident = dict_of(value.get("incident"))
-            if kind.endswith("_log_entry") or kind.endswith("_log_entry_reference"):
-                id = text(incident.get("id")).strip()
-                if id:
-                    aside.add_part(id, item.place, value)
-                else:
-                    yield Unreadable(item.place, "a log entry that names no incident")
-            elif not text((value := incident or value).get("id")).strip():
+            value = dict_of(item.value.get("incident")) if _is_envelope(item.value) else item.value
+            entries = [value] if _is_entry(value) else []
+            if not text(value.get("id")).strip() and dicts_of(value.get("log_entries")):
+                entries = dicts_of(value["log_entries"])  # a page of entries
+            if entries:
+                yield from _lay_aside(aside, item.place, entries)
+            elif not text(value.get("id")).strip():
                 yield Unreadable(item.place, "no id")
             elif value.get("log_entries"):
                 yield from _read(Item(item.place, value), organization_id)
@@ -59,6 +57,24 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[R
         for place, id, whole, parts in aside.joined():
             value = whole if whole is not None else {"id": id, **_named_by(parts)}
             yield from _read(Item(place, {**value, "log_entries": parts}), organization_id)
+
+
+def _is_entry(value: dict[str, Any]) -> bool:
+    return text(value.get("type")).removesuffix("_reference").endswith("_log_entry")
+
+
+def _is_envelope(value: dict[str, Any]) -> bool:
+    """Whether it only holds an incident, as the API answers where one is asked for."""
+    return not _is_entry(value) and not value.get("id") and isinstance(value.get("incident"), dict)
+
+
+def _lay_aside(aside: LaidAside, place: int, entries: list[Any]) -> Iterator[Unreadable]:
+    for value in entries:
+        id = text(dict_of(dict_of(value).get("incident")).get("id")).strip()
+        if id:
+            aside.add_part(id, place, value)
+        else:
+            yield Unreadable(place, "a log entry that names no incident")
 
 
 def _named_by(entries: list[dict[str, Any]]) -> dict[str, Any]:
