@@ -153,7 +153,8 @@ def test_real_figures(
         for numbers in months.values():
             counted = [number for number in numbers if metric == "tta" or number not in closed]
             mine, wanted_ = (
-                figures([said[n][metric] for n in counted if said[n][metric] is not None]) for said in (ours, theirs)
+                figures([value for n in counted if (value := said[n][metric]) is not None])
+                for said in (ours, theirs)
             )
             assert mine == wanted_
 
