@@ -38,6 +38,7 @@ from api import (
     whatsapp,
     why,
 )
+from api.exports import Exports
 from api.services import Services
 
 INCIDENTS = (commands, reads, why, incident_figures, analytics, recipients, stream, intake, whatsapp, health)
@@ -90,6 +91,7 @@ def create_app(open_services: Callable[[], AsyncIterator[Services]], version: st
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     access.check(app)
     problems.install(app)
+    app.add_middleware(Exports)
     app.add_middleware(BodyLimit)
     app.add_middleware(Interrupted)
     return app

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from commands import codec
+from commands import codec, histories
 from commands.append import (
     APPEND,
     Append,
@@ -159,6 +159,18 @@ class LedgerRecorder(PostgresApplicationRecorder):
             if result.outcome == "appended":
                 write(cursor)
             return result
+
+    def append_histories(self, organization_id: UUID, new: Sequence[histories.History]) -> list[histories.Written]:
+        """Write many streams' events in one transaction; each stream's all or, where it has moved on, none.
+
+        Raises LostConnection when it is not known whether they were written: their versions tell.
+        """
+        if not new:
+            return []
+        with self._cursor() as cursor:
+            cursor.adapters.register_dumper(histories.BinaryArray, histories.BinaryArrayDumper)
+            cursor.execute(histories.APPEND_HISTORIES, histories.parameters(organization_id, new), prepare=True)
+            return [histories.Written(*row) for row in cursor.fetchall()]
 
     def transact(self, work: Callable[[Cursor[Any]], None]) -> None:
         """Do something that is no part of the ledger in one transaction. Raises LostConnection."""

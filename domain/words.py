@@ -1,6 +1,7 @@
 """The words of the field: severities, categories, statuses, and the response targets they imply."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import PlainSerializer
@@ -27,6 +28,7 @@ RESPONSE_TARGETS_S: Final[dict[Severity, int]] = {
 """Seconds from trigger to acknowledgement that an organisation promises unless it sets its own."""
 
 
+@lru_cache(maxsize=4096)  # the events of one moment are many, and writing its time was a third of writing an event
 def rfc3339(at: datetime) -> str:
     """`at` in UTC with microseconds and a `Z`: the one form in which times leave this program."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

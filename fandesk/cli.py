@@ -4,8 +4,6 @@ import json
 import logging
 import socket
 import sys
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import psycopg
@@ -20,7 +18,10 @@ from fandesk.dead_letters_cli import dead_letters_app
 from fandesk.demo import demo as demo_of
 from fandesk.demo import fill
 from fandesk.embedded import EmbeddedPostgres
-from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
+from fandesk.export_cli import export_command
+from fandesk.exporting import NotExported
+from fandesk.import_cli import import_command
+from fandesk.importing import NothingToImportInto
 from fandesk.migrate import MigrationError
 from fandesk.options import Data, Host, Json, Port
 from fandesk.org_cli import org_app
@@ -49,6 +50,8 @@ app.add_typer(org_app, name="org")
 app.add_typer(person_app, name="person")
 app.add_typer(team_app, name="team")
 app.command(name="apply")(apply_command)
+app.command(name="import")(import_command)
+app.command(name="export")(export_command)
 app.command()(whatsapp_sandbox)
 for role in (api, project, notify, escalate, relay):
     app.command()(role)
@@ -60,6 +63,7 @@ REFUSALS = (
     RebuildRefused,
     NotThisFormat,
     NothingToImportInto,
+    NotExported,
     NoData,
     CannotBe,
     compose.NoKafka,
@@ -212,28 +216,6 @@ def rebuild_command(
     _tell({"differences": [d._asdict() for d in differences]}, as_json, words or "Live and rebuilt are identical.")
     if bad:
         raise SystemExit(1)
-
-
-@app.command(name="import")
-def import_command(
-    format: Annotated[str, typer.Argument(help="servicenow")],
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Plain or gzip.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, map and report; write nothing.")] = False,
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """Take over the history of another tool. Safe to interrupt and to run again: nothing is doubled."""
-    if format not in FORMATS:
-        raise typer.BadParameter(f"must be one of {', '.join(FORMATS)}", param_hint="FORMAT")
-    compose.tune()
-    with database(data) as config:
-        with progress(f"Importing {file.name} (bytes)", quiet=as_json) as advance:
-            report = import_file(config, format, file, dry_run=dry_run, advance=advance)
-        compose.prepare_read_models(config)
-        with ledger(config) as store:
-            compose.catch_up(config, store)
-    shown = {name: value for name, value in asdict(report).items() if name != "people"}
-    _tell({**shown, "people": len(report.people)}, as_json, words(report))
 
 
 @app.command()

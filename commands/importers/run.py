@@ -1,15 +1,24 @@
-"""Writes imported incidents to the ledger in batches: each whole or not at all, and never twice."""
+"""Writes imported incidents to the ledger in batches, never twice; the next batch is read while one is written."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from commands.append import Append, Appended, Loaded, NewEvent
-from commands.importers import Imported, Unreadable
+from commands import codec
+from commands.append import Loaded
+from commands.histories import History, Written
+from commands.importers import Imported, Item
+from commands.importers.missing import missing
+from commands.importers.report import Done, Report
 
-BATCH_EVENTS = 2000
-"""After how many events a batch is written: large enough that round trips do not count, and committed often."""
+BATCH_EVENTS = 1000
+"""After how many events a batch is written: round trips hardly count any more, and live commands, which wait for
+the same lock, wait for some tens of milliseconds."""
+
+BATCH_BYTES = 4 * 1024 * 1024
+"""Of events; a batch with longer texts is written sooner, so that memory stays bounded."""
 
 
 class Ledger(Protocol):
@@ -17,41 +26,19 @@ class Ledger(Protocol):
 
     def load(self, stream_ids: Sequence[UUID]) -> Loaded: ...
 
-    def append(self, appends: Sequence[Append]) -> list[Appended]: ...
+    def append_histories(self, organization_id: UUID, new: Sequence[History]) -> list[Written]: ...
 
 
-@dataclass(slots=True)
-class Report:
-    """What an import did, or with `dry_run` would do.
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An incident, and its events as they are written."""
 
-    Every row is in one of three: `rows_read == rows_taken + rows_already_there + rows_unreadable`.
-    What is said of the file (`incidents`, `updates_kept`, `reopenings`, `resolved_by_closing`, `people`)
-    includes the incidents that were in the ledger already.
-    """
-
-    dry_run: bool = False
-    rows_read: int = 0
-    rows_taken: int = 0
-    rows_already_there: int = 0
-    rows_unreadable: int = 0
-    incidents: int = 0
-    incidents_taken: int = 0
-    already_there: int = 0
-    """Incidents that were in the ledger before, whoever wrote them."""
-    events_written: int = 0
-    updates_kept: int = 0
-    """Rows that are told by a timeline update, because no other event says what they say."""
-    reopenings: int = 0
-    resolved_by_closing: list[str] = field(default_factory=list)
-    """References of the incidents that the file closed without having resolved them."""
-    unreadable: list[tuple[int, str]] = field(default_factory=list)
-    """Line of the file and reason."""
-    people: dict[UUID, str] = field(default_factory=dict)
-    """The names behind the person ids in the events, for the caller to make people of."""
+    item: Imported
+    events: list[tuple[str, bytes]]
 
 
 def run(
-    items: Iterable[Imported | Unreadable],
+    items: Iterable[Item],
     ledger: Ledger,
     *,
     dry_run: bool = False,
@@ -65,59 +52,72 @@ def run(
     Raises what `items` and `ledger` raise; the batches before that are written.
     """
     report = Report(dry_run=dry_run)
-    batch: list[Imported] = []
-    events = 0
-    for item in items:
-        if isinstance(item, Unreadable):
-            report.rows_read += item.rows
-            report.rows_unreadable += item.rows
-            report.unreadable.append((item.line, item.reason))
-            continue
-        batch.append(item)
-        events += len(item.events)
-        if events >= batch_events:
-            _write(batch, ledger, report)
-            batch, events = [], 0
-            if progress is not None:
-                progress(report)
-    _write(batch, ledger, report)
-    if progress is not None:
-        progress(report)
+
+    def settle(batch: Sequence[_Ready], written: Future[list[Done]]) -> None:
+        for ready, done in zip(batch, written.result(), strict=True):
+            report.count(ready.item, done)
+        if progress is not None:
+            progress(report)
+
+    with ThreadPoolExecutor(1, "import") as writer:
+        pending: tuple[list[_Ready], Future[list[Done]]] | None = None
+        for batch in _batches(items, report, batch_events):
+            if pending is not None:
+                settle(*pending)
+            pending = batch, writer.submit(_write, batch, ledger, dry_run=dry_run)
+        if pending is not None:
+            settle(*pending)
     return report
 
 
-def _write(batch: list[Imported], ledger: Ledger, report: Report) -> None:
-    """One batch, and what became of it. A version refused means: another run was faster, so it is there."""
-    known = ledger.load([item.stream_id for item in batch]).streams
-    new = [item for item in batch if item.stream_id not in known]
-    there = {item.stream_id for item in batch if item.stream_id in known}
-    if new and not report.dry_run:
-        answers = ledger.append([_append(item) for item in new])
-        for item, answer in zip(new, answers, strict=True):
-            if answer.outcome == "appended":
-                report.events_written += len(item.events)
+def _batches(items: Iterable[Item], report: Report, batch_events: int) -> Iterator[list[_Ready]]:
+    """What there is to write, encoded; what cannot be taken goes to the report."""
+    batch: list[_Ready] = []
+    events = size = 0
+    for item in items:
+        if not isinstance(item, Imported):
+            report.pass_over(item)
+            continue
+        encoded = [codec.encode(event) for event in item.events]
+        batch.append(_Ready(item, encoded))
+        events += len(encoded)
+        size += sum(len(state) for _, state in encoded)
+        if events >= batch_events or size >= BATCH_BYTES:
+            yield batch
+            batch, events, size = [], 0, 0
+    if batch:
+        yield batch
+
+
+def _write(batch: Sequence[_Ready], ledger: Ledger, *, dry_run: bool) -> list[Done]:
+    """Write what is missing of a batch, and what became of each. In several turns where the batch has an incident
+    twice, or somebody else writes to one of them meanwhile."""
+    done: dict[int, Done] = {}
+    left = dict(enumerate(batch))
+    while left:
+        known = ledger.load([ready.item.stream_id for ready in left.values()]).streams
+        new: dict[UUID, tuple[int, History, Done]] = {}
+        for n, ready in left.items():
+            item, stored = ready.item, known.get(ready.item.stream_id)
+            if item.stream_id in new:
+                continue
+            if stored is None:
+                outcome, after, events = Done(item.rows, len(item.events)), 0, ready.events
             else:
-                there.add(item.stream_id)
-    for item in batch:
-        _count(item, report, already_there=item.stream_id in there)
+                absent = missing(item, stored)
+                outcome = Done(absent.rows, len(absent.events), absent.out_of_place, there=True)
+                after, events = stored[-1].version, [codec.encode(event) for event in absent.events]
+            if events and not dry_run:
+                new[item.stream_id] = n, History(item.stream_id, after, events), outcome
+            else:
+                done[n] = outcome
+        answers = ledger.append_histories(_organization(batch), [history for _, history, _ in new.values()])
+        for (n, _, outcome), answer in zip(new.values(), answers, strict=True):
+            if answer.outcome == "appended":
+                done[n] = outcome
+        left = {n: ready for n, ready in left.items() if n not in done}
+    return [done[n] for n in range(len(batch))]
 
 
-def _append(item: Imported) -> Append:
-    places = enumerate(item.events, start=1)
-    return Append(events=[NewEvent(item.stream_id, version, event) for version, event in places], opens=True)
-
-
-def _count(item: Imported, report: Report, *, already_there: bool) -> None:
-    report.incidents += 1
-    report.rows_read += item.rows
-    if already_there:
-        report.already_there += 1
-        report.rows_already_there += item.rows
-    else:
-        report.incidents_taken += 1
-        report.rows_taken += item.rows
-    report.updates_kept += item.updates
-    report.reopenings += item.reopenings
-    if item.closed_unresolved:
-        report.resolved_by_closing.append(item.reference)
-    report.people.update(item.people)
+def _organization(batch: Sequence[_Ready]) -> UUID:
+    return batch[0].item.events[0].organization_id

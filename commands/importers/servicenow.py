@@ -8,10 +8,13 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID, uuid5
+from functools import lru_cache
+from uuid import UUID
 
 from commands.importers import Imported, Unreadable
-from commands.importers.csv_rows import Row, read_rows
+from commands.importers.csv_rows import Row
+from commands.importers.naming import named
+from commands.importers.records import read_rows
 from commands.importers.servicenow_values import (
     LABELS,
     REQUIRED,
@@ -29,6 +32,7 @@ from domain.decisions import Meta
 from domain.words import RESPONSE_TARGETS_S, Severity
 
 SOURCE = "servicenow"
+ASSIGNED = ("assignment_group", "assigned_to")
 _ACTOR = e.Actor(kind="system")
 
 
@@ -39,7 +43,7 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[I
     """
     story: _Story | None = None
     seen: set[str] = set()
-    for row in map(_checked, read_rows(file, required=REQUIRED)):
+    for row in map(_checked, read_rows(file, REQUIRED)):
         if isinstance(row, Unreadable):
             yield row
             continue
@@ -51,15 +55,17 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[I
             if story is not None:
                 yield story.told()
             seen.add(number)
-            story = _Story(organization_id, number, uuid5(organization_id, f"{SOURCE} import:{number}"))
+            import_id = named(organization_id, f"{SOURCE} import:{number}")
+            story = _Story(organization_id, number, import_id, row.line)
         story.add(row)
     if story is not None:
         yield story.told()
 
 
+@lru_cache(maxsize=10_000)
 def person_id(organization_id: UUID, name: str) -> UUID:
     """The id that stands for a person of the file in events."""
-    return uuid5(organization_id, f"{SOURCE} person:{name}")
+    return named(organization_id, f"{SOURCE} person:{name}")
 
 
 def _instant(date: str) -> datetime:
@@ -81,7 +87,8 @@ def _checked(row: Row | Unreadable) -> Row | Unreadable:
 
 @dataclass(slots=True)
 class _Story:
-    """What one incident's rows have told so far.
+    """What one incident's rows have told so far. A row is known by its distance from the first_line: also a row
+    that cannot be read keeps its place.
 
     over: resolved, and not reopened since. working: somebody took it on, or it was reopened.
     """
@@ -89,9 +96,12 @@ class _Story:
     organization_id: UUID
     number: str
     import_id: UUID
+    first_line: int
     events: list[e.IncidentEvent] = field(default_factory=list)
     people: dict[UUID, str] = field(default_factory=dict)
     last: Values = field(default_factory=dict)
+    labelled: tuple[str | None, ...] = ()
+    shown: dict[str, str] = field(default_factory=dict)
     state: str = ""
     severity: Severity = "medium"
     over: bool = False
@@ -104,7 +114,7 @@ class _Story:
     def told(self) -> Imported:
         return Imported(
             reference=self.number,
-            stream_id=uuid5(self.organization_id, f"{SOURCE}:{self.number}"),
+            stream_id=named(self.organization_id, f"{SOURCE}:{self.number}"),
             events=tuple(self.events),
             rows=self.rows,
             updates=self.updates,
@@ -117,7 +127,7 @@ class _Story:
         """Tell one more row: first what it changes in the incident's words, then what it does to its status."""
         self.rows += 1
         values = row.values
-        meta = self._meta(values["sys_updated_at"])
+        meta = self._meta(row)
         before = len(self.events)
         if self.rows == 1:
             self._open(values, {**meta, "occurred_at": _instant(values["opened_at"])})
@@ -134,18 +144,19 @@ class _Story:
             self.state = state
         self.last = values
 
-    def _meta(self, date: str) -> Meta:
+    def _meta(self, row: Row) -> Meta:
         return {
             "organization_id": self.organization_id,
             "actor": _ACTOR,
-            "occurred_at": _instant(date),
+            "occurred_at": _instant(row.values["sys_updated_at"]),
             "correlation_id": self.import_id,
-            "causation_id": uuid5(self.import_id, str(self.rows)),
+            "causation_id": named(self.import_id, str(row.line - self.first_line + 1)),
         }
 
     def _open(self, values: Values, meta: Meta) -> None:
         self.severity = SEVERITIES.get(values["priority"].strip(), self.severity)
-        shown = labels(values)
+        self.shown = shown = labels(values)
+        self.labelled = tuple(map(values.get, LABELS))
         words = [shown.get(f"source_{part}") for part in ("category", "subcategory", "symptom")]
         self.events.append(
             e.IncidentTriggered(
@@ -161,9 +172,12 @@ class _Story:
         )
 
     def _correct(self, values: Values, meta: Meta) -> None:
-        reason = updated_by(values)
-        differ = any(values.get(column) != self.last.get(column) for column in LABELS)
-        if differ and (changed := labels(values)) != labels(self.last):
+        labelled = tuple(map(values.get, LABELS))
+        if labelled == self.labelled:
+            return  # the priority is among the labels
+        self.labelled, reason = labelled, updated_by(values)
+        if (changed := labels(values)) != self.shown:
+            self.shown = changed
             self.events.append(e.DetailsCorrected(**meta, labels=changed, reason=reason))
         severity = SEVERITIES.get(values["priority"].strip(), self.severity)
         if severity != self.severity:
@@ -176,6 +190,9 @@ class _Story:
             )
 
     def _assign(self, values: Values, meta: Meta) -> None:
+        last = self.last
+        if last and tuple(map(values.get, ASSIGNED)) == tuple(map(last.get, ASSIGNED)):
+            return
         team, name = known(values, "assignment_group"), known(values, "assigned_to")
         if self.last and team != known(self.last, "assignment_group"):
             self.events.append(e.TeamAssigned(**meta, team=team))

@@ -11,6 +11,8 @@ from domain.words import Severity
 Values = dict[str, str]
 """A row by column name."""
 
+MISSING = "?"
+
 REQUIRED = ("number", "incident_state", "opened_at", "sys_updated_at", "priority")
 
 SEVERITIES: dict[str, Severity] = {
@@ -50,13 +52,20 @@ TOLD_WITHOUT_VALUES = ("caller_id", "opened_by")
 _DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}) ([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 
 
-@lru_cache(maxsize=1024)
+_ISO = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2}) ([0-9]{2}):([0-9]{2})(?::([0-9]{2}))?")
+"""As ServiceNow's own table API writes them: no day-first date looks so."""
+
+
+@lru_cache(maxsize=16384)
 def when(text: str) -> datetime | None:
-    """The instant of a day-first date such as `5/3/2016 09:07`, taken as UTC; None where it is none."""
-    parts = _DATE.fullmatch(text.strip())
-    if parts is None:
+    """The instant of a day-first date such as `5/3/2016 09:07` (or `2016-03-05 09:07`), taken as UTC; None where
+    it is none."""
+    if parts := _DATE.fullmatch(text.strip()):
+        day, month, year, hour, minute, second = (int(part or 0) for part in parts.groups())
+    elif parts := _ISO.fullmatch(text.strip()):
+        year, month, day, hour, minute, second = (int(part or 0) for part in parts.groups())
+    else:
         return None
-    day, month, year, hour, minute, second = (int(part or 0) for part in parts.groups())
     try:
         instant = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
@@ -64,6 +73,7 @@ def when(text: str) -> datetime | None:
     return instant if instant >= EARLIEST else None
 
 
+@lru_cache(maxsize=256)
 def kind(state: str) -> Literal["new", "working", "resolved", "closed", "unknown"]:
     """What a state means for the incident. `-100` and words that we do not know mean nothing."""
     match state:
@@ -81,14 +91,18 @@ def kind(state: str) -> Literal["new", "working", "resolved", "closed", "unknown
 
 def known(values: Values, column: str) -> str | None:
     """A column's value; None for `?`, which means that it is missing."""
-    value = values.get(column, "?").strip()
-    return None if value in ("?", "") else value
+    value = values.get(column, MISSING).strip()
+    return None if value == MISSING or not value else value
 
 
 def labels(values: Values) -> dict[str, str]:
     """The row's own values, as they are to be found again on the incident."""
-    found = ((label, known(values, column)) for column, label in LABELS.items())
-    return {label: value for label, value in found if value is not None}
+    get = values.get
+    return {
+        label: value
+        for column, label in LABELS.items()
+        if (value := get(column, MISSING).strip()) != MISSING and value
+    }
 
 
 def updated_by(values: Values) -> str:
@@ -96,12 +110,15 @@ def updated_by(values: Values) -> str:
     return known(values, "sys_updated_by") or "Updated"
 
 
+_TOLD_OF: tuple[str, ...] = TOLD + TOLD_WITHOUT_VALUES
+
+
 def sentence(values: Values, before: Values) -> tuple[str, bool]:
     """What a row says in words, and whether that is more than who wrote it and the state it found."""
     state = values["incident_state"].strip()
     was = before.get("incident_state", state).strip()
     said = [state if state == was else f"{was} -> {state}"]
-    if before:
+    if before and tuple(map(values.get, _TOLD_OF)) != tuple(map(before.get, _TOLD_OF)):
         for column in TOLD:
             if values.get(column) != before.get(column):
                 said.append(f"{column} {before.get(column)} -> {values.get(column)}")

@@ -61,6 +61,7 @@ def said_by_rows(history: list[dict[str, str]]) -> dict[str, Any]:
         "by_priority": history[-1]["priority"],
         "by_category": history[-1]["category"],
         "by_impact": history[-1]["impact"],
+        "month": instant(history[0]["opened_at"]).strftime("%Y-%m"),
     }
 
 
@@ -74,6 +75,7 @@ def said_by_ledger(incident: Incident) -> dict[str, Any]:
         "by_priority": words[incident.severity],
         "by_category": incident.labels.get("source_category", "?"),
         "by_impact": incident.labels.get("source_impact", "?"),
+        "month": incident.triggered_at.strftime("%Y-%m"),
     }
 
 
@@ -141,6 +143,20 @@ def test_real_figures(
         for group in GROUPS:
             for key, figure in expected[group].items():
                 assert figures(groups[group, key]) == shown(figure), (metric, group, key)
+
+    months: dict[str, list[str]] = defaultdict(list)
+    for number, said in ours.items():
+        assert said["month"] == theirs[number]["month"]
+        months[said["month"]].append(number)
+    assert {month: len(numbers) for month, numbers in months.items()} == truth["incidents_opened_by_month"]
+    for metric in METRICS:
+        for numbers in months.values():
+            counted = [number for number in numbers if metric == "tta" or number not in closed]
+            mine, wanted_ = (
+                figures([value for n in counted if (value := said[n][metric]) is not None])
+                for said in (ours, theirs)
+            )
+            assert mine == wanted_
 
     again = run(read_incidents(io.BufferedReader(io.BytesIO(path.read_bytes())), ORG), ledger)
     assert (again.events_written, again.already_there, again.rows_read) == (0, report.incidents, report.rows_read)
