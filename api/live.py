@@ -130,9 +130,10 @@ class Tail:
         self._subscribers.add(subscriber)
         try:
             sent = self.position if last is None else last
-            if sent > self.position:  # a client that is ahead of this process, or of a ledger that was restored
+            if sent > self.position or not self._begun:  # a client ahead of this process, or of a restored ledger
                 async with self._pool.connection() as connection:
-                    sent = min(sent, await _head(connection))
+                    head = await _head(connection)
+                sent = head if last is None else min(last, head)
             yield f"retry: 1000\n: connected\nid: {sent}\n\n".encode()
             while not self._closing:
                 async with self._readers.of(organization_id) as connection:

@@ -29,7 +29,7 @@ from commands.incident import (
     dedup_claim,
 )
 from commands.organizations import Known
-from domain import decisions
+from domain import decisions, reactions
 from domain import events as e
 from domain.conditions import Facts
 from domain.errors import DedupKeyTaken, IncidentNotFound, InvalidField
@@ -125,7 +125,7 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
         case FoldAlerts():
             while incident.merged_into is not None:
                 incident = look.incident(request.organization_id, incident.merged_into)
-            events = decisions.receive_alerts(
+            events = reactions.receive_alerts(
                 incident,
                 request,
                 first_at=min(row.received_at for row in command.waiting),
@@ -134,7 +134,7 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
             )
             return Draft(incident.id, {incident.id: events}, Append(folds=[row.id for row in command.waiting]))
         case RecordAlert():
-            events = decisions.record_alert(
+            events = reactions.record_alert(
                 request,
                 outcome=command.outcome,
                 delivery_id=command.delivery_id,
@@ -144,7 +144,7 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
                 reason=command.reason,
             )
         case Escalate():
-            events = decisions.escalate(
+            events = reactions.escalate(
                 incident,
                 request,
                 step=command.step,
@@ -154,11 +154,11 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
                 reason=command.reason,
             )
         case MissTarget():
-            events = decisions.miss_target(incident, request)
+            events = reactions.miss_target(incident, request)
         case EndMaintenance():
             known = look.organization(request.organization_id)
             place = _place(known, incident, request)
-            events = decisions.end_maintenance(incident, request, place=place)
+            events = reactions.end_maintenance(incident, request, place=place)
         case _:
             assert_never(command)
     return Draft(id, {id: events})
@@ -251,7 +251,7 @@ def _attach(command: Trigger, incident: Incident, key: Key) -> Draft:
             command.incident_id, request.organization_id, incident.id, request.actor.id, request.asked_at, alerts
         )
         return Draft(incident.id, {}, Append(claims=[still_held], intake=[row]))
-    events = decisions.receive_alerts(
+    events = reactions.receive_alerts(
         incident, request, first_at=request.at, last_at=request.at, alerts=distinct(alerts)
     )
     return Draft(incident.id, {incident.id: events}, Append(claims=[still_held]))

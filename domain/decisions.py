@@ -14,7 +14,7 @@ from domain import events as e
 from domain.errors import InvalidField, NotAllowedNow
 from domain.incident import Incident
 from domain.placing import NOWHERE, Place
-from domain.words import AlertOutcome, Category, Severity, Status
+from domain.words import Category, Severity, Status
 
 Events = tuple[e.IncidentEvent, ...]
 
@@ -117,7 +117,7 @@ def _placed(request: Request, place: Place, *, team: str | None, person: UUID | 
     return events
 
 
-def _missing(incident: Incident, request: Request, place: Place) -> Events:
+def lacking(incident: Incident, request: Request, place: Place) -> Events:
     """Give it what it has not."""
     team = place.team if incident.team is None else None
     return _placed(request, place, team=team, person=place.person if incident.assignee is None else None)
@@ -183,7 +183,7 @@ def change_severity(
             response_target_s=targets[severity],
             reason=reason,
         ),
-        *_missing(incident, request, place),
+        *lacking(incident, request, place),
     )
 
 
@@ -222,80 +222,6 @@ def assign_team(incident: Incident, request: Request, *, team: str | None) -> Ev
     if team == incident.team:
         return ()
     return (e.TeamAssigned(**request.meta(), team=team),)
-
-
-def receive_alerts(
-    incident: Incident, request: Request, *, first_at: datetime, last_at: datetime, alerts: tuple[e.AlertSeen, ...]
-) -> Events:
-    """Count further alerts that arrived for it while it was open, also where it has been closed since."""
-    count = sum(alert.count for alert in alerts)
-    return (e.AlertReceived(**request.meta(), count=count, first_at=first_at, last_at=last_at, alerts=alerts),)
-
-
-def escalate(
-    incident: Incident,
-    request: Request,
-    *,
-    step: int,
-    people: tuple[UUID, ...],
-    everybody: bool,
-    round: int,
-    reason: str | None = None,
-) -> Events:
-    """Go on to the next step of its policy; nothing happens where somebody has taken it on, or it is over."""
-    if incident.status != "triggered" or incident.merged_into is not None:
-        return ()
-    return (
-        e.IncidentEscalated(
-            **request.meta(), step=step, people=people, everybody=everybody or None, round=round, reason=reason
-        ),
-    )
-
-
-def miss_target(incident: Incident, request: Request) -> Events:
-    """Say that the response target has passed; nothing happens where it has not, or somebody has taken it on."""
-    if incident.status != "triggered" or incident.merged_into is not None or request.at < incident.response_due_at:
-        return ()
-    meta = request.meta() | {"occurred_at": incident.response_due_at}
-    return (e.ResponseTargetMissed(**meta, response_target_s=incident.response_target_s),)
-
-
-def end_maintenance(incident: Incident, request: Request, *, place: Place = NOWHERE) -> Events:
-    """Alert from now on of what a maintenance window held back; nothing happens where somebody has taken it on.
-
-    place: where it goes by itself now; who has it already keeps it.
-    """
-    if incident.maintenance is None or incident.status != "triggered" or incident.merged_into is not None:
-        return ()
-    return (
-        e.MaintenanceEnded(**request.meta(), window=incident.maintenance, severity=incident.severity),
-        *_missing(incident, request, place),
-    )
-
-
-def record_alert(
-    request: Request,
-    *,
-    outcome: AlertOutcome,
-    delivery_id: UUID,
-    recipient_id: UUID,
-    channel: str,
-    attempt: int,
-    reason: str = "",
-) -> Events:
-    """Tell what became of an alert, in any status of the incident: it is so, whatever was decided meanwhile."""
-    step = {"delivery_id": delivery_id, "recipient_id": recipient_id, "channel": channel, "attempt": attempt}
-    kind: type[e.AlertStep]
-    match outcome:
-        case "sent":
-            kind = e.AlertSent
-        case "delivered":
-            kind = e.AlertDelivered
-        case "read":
-            kind = e.AlertRead
-        case "failed":
-            kind, step["reason"] = e.AlertFailed, reason
-    return (kind.model_validate({**request.meta(), **step}),)
 
 
 def merge(incident: Incident, into: Incident, request: Request) -> tuple[Events, Events]:

@@ -9,6 +9,7 @@ from given import ID, PROMETHEUS, T0, TARGETS, asked, incident, meta, triggered
 
 from domain import decisions as d
 from domain import events as e
+from domain import reactions
 from domain.conditions import Conditions, Facts
 from domain.escalating import chosen_by, policy_for, whom
 from domain.escalation import Policy, Step, ToEverybody, ToPerson, ToSchedule, ToTeam, default_policy
@@ -195,14 +196,14 @@ def test_whom_a_step_alerts(targets: Any, people: set[UUID], everybody: bool) ->
 def test_escalation_goes_on_only_while_nobody_has_it(given: Any, goes_on: bool) -> None:
     now = incident(triggered(severity="critical", response_target_s=60), *given)
     request = asked(5, SYSTEM)
-    assert bool(d.escalate(now, request, step=2, people=(ANA,), everybody=False, round=1)) == goes_on
-    assert bool(d.miss_target(now, request)) == goes_on
+    assert bool(reactions.escalate(now, request, step=2, people=(ANA,), everybody=False, round=1)) == goes_on
+    assert bool(reactions.miss_target(now, request)) == goes_on
 
 
 def test_a_target_is_not_missed_before_its_time() -> None:
     now = incident(triggered(severity="critical", response_target_s=600))
-    assert d.miss_target(now, asked(9)) == ()
-    assert len(d.miss_target(now, asked(10))) == 1
+    assert reactions.miss_target(now, asked(9)) == ()
+    assert len(reactions.miss_target(now, asked(10))) == 1
 
 
 def test_the_usual_policy_begins_with_who_is_on_call() -> None:

@@ -130,7 +130,7 @@ def test_an_external_database(tmp_path: Path, external: tuple[EmbeddedPostgres, 
     assert "was killed" not in said and "ended with" not in said, said
     with psycopg.connect(dsn, autocommit=True) as connection:
         before = connection.execute("select * from ledger.events order by notification_id").fetchall()
-        assert len(before) == 4  # and who got access, twice
+        assert len(before) == 5  # two of the incident; role, token and link of who was there first
         for change in (
             "update ledger.events set topic = 'x'",
             "delete from ledger.events",

@@ -97,7 +97,7 @@ def http(two: Two, walled: bool) -> Iterator[httpx.Client]:
     """Signed in as the admin of `mine`, in an application of this process."""
     port = free_port()
     config = compose.Config(two.dsn, two.dsn, None, f"http://127.0.0.1:{port}", port=port)
-    server = uvicorn.Server(uvicorn.Config(compose.api(config), port=port, log_config=None, lifespan="on"))
+    server = compose._Server(uvicorn.Config(compose.api(config), port=port, log_config=None, lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()
     until(lambda: server.started, what="the application")
