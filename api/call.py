@@ -37,8 +37,17 @@ async def services(request: Request) -> Services:
 async def caller(request: Request) -> Caller:
     """Who asks, by bearer token or session, and may do what the route's rule says. Raises Unauthorized, Forbidden,
     NotThere."""
+    return await _caller(request)
+
+
+async def still(request: Request) -> Caller:
+    """The same of a request that goes on, which is no new use of the session or token."""
+    return await _caller(request, used=False)
+
+
+async def _caller(request: Request, *, used: bool = True) -> Caller:
     serving = await services(request)
-    found = await _signed_in(request, serving)
+    found = await _signed_in(request, serving, used)
     what = access.operation(request)
     need = access.RULES[what]
     own = need == "self" and found.scoped and "manage" not in found.powers and request.method not in access.SAFE
@@ -49,19 +58,19 @@ async def caller(request: Request) -> Caller:
     return found if named is None else await _elsewhere(serving, found, named)
 
 
-async def _signed_in(request: Request, serving: Services) -> Caller:
+async def _signed_in(request: Request, serving: Services, used: bool) -> Caller:
     """Raises Unauthorized; Forbidden where another site may be behind a request by cookie."""
     authorization = request.headers.get("authorization")
     secret = cookies.session_of(request) if authorization is None else None
     if secret is not None:
-        found = await serving.directory.session(secret)
+        found = await serving.directory.session(secret, used=used)
         if found is None:
             raise Unauthorized("The session has ended: sign in again.")
         if request.method not in access.SAFE:
             cookies.check_csrf(request, secret, serving.public_url)
         return found
     scheme, _, token = (authorization or "").partition(" ")
-    found = await serving.directory.caller(token.strip()) if scheme.lower() == "bearer" else None
+    found = await serving.directory.caller(token.strip(), used=used) if scheme.lower() == "bearer" else None
     if found is None:
         raise Unauthorized("Send a valid API token as Authorization: Bearer.")
     return found

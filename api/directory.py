@@ -69,13 +69,14 @@ class Directory:
         self._seen: dict[tuple[str, bytes], tuple[float, Any]] = {}
         self._names: dict[UUID, tuple[float, str]] = {}
 
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, *, used: bool = True) -> Caller | None:
         """Whose token this is, if it works. Its last use is kept to the minute."""
-        return await self._find("token", secret_hash(token), _OF_API, _by_token, _API_USED)
+        return await self._find("token", secret_hash(token), _OF_API, _by_token, _API_USED if used else None)
 
-    async def session(self, secret: str) -> Caller | None:
+    async def session(self, secret: str, *, used: bool = True) -> Caller | None:
         """Whose session this is, if it works. When it was last used is kept to the minute."""
-        return await self._find("session", secret_hash(secret), _SESSION, _by_session, _USED_SESSION)
+        key = secret_hash(secret)
+        return await self._find("session", key, _SESSION, _by_session, _USED_SESSION if used else None)
 
     async def integration(self, key: str) -> Integration | None:
         """Whose integration key this is."""

@@ -195,6 +195,8 @@ async def make_link(services: S, caller: C, id: UUID) -> Answer:
 async def _may_give(services: Services, caller: Caller, role: str) -> None:
     if role == "super_admin":
         await of_super_admins(services, caller, "Super admins are made by super admins.")
+    elif not powers(role, None) <= caller.powers:
+        raise await forbidden(services, caller, "Nobody gives away what they may not do themselves.")
 
 
 def _with_email(cursor: Cursor[Any], email: str | None, id: UUID, query: str, values: Any) -> None:

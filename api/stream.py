@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from api.call import caller, services
+from api.call import caller, services, still
 from api.directory import Caller
 from api.problems import Forbidden, NotThere, Unauthorized
 from api.reads import Limit, R, ledger_page
@@ -65,7 +65,7 @@ def _allowed(request: Request, began: Caller) -> Callable[[], Awaitable[bool]]:
 
     async def allowed() -> bool:
         try:
-            return (await caller(request)).organization_id == began.organization_id
+            return (await still(request)).organization_id == began.organization_id
         except (Unauthorized, Forbidden, NotThere):
             return False
 

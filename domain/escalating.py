@@ -72,19 +72,23 @@ def whom(
 def reached_later(organization: Organization, incident: Incident, at: datetime) -> frozenset[UUID]:
     """The people whom the incident's policy alerts, but not at once: their turn comes with their step.
 
-    Of a schedule that is everybody on it who is not on call at that instant.
+    Of a schedule that is everybody on it who is not on call at that instant. Nobody, where a step comes at once
+    and reaches nobody: then the others must not wait for theirs.
     """
     rule = chosen_by(organization, incident)
     policy = policy_for(organization, rule, incident.team, incident.severity)
     if policy is None:
         return frozenset()
-    people: set[UUID] = set()
-    for target in (target for step in policy.steps for target in step.targets):
+    first, *_ = steps = plan(policy, at)
+    at_once = frozenset[UUID]()
+    if first.at == at:
+        at_once, everybody = whom(organization, first.targets, rule, incident.team, at)
+        if not at_once and not everybody:
+            return frozenset()
+    targets = [target for step in steps for target in step.targets]
+    people = set(whom(organization, targets, rule, incident.team, at).people)
+    for target in targets:
         if isinstance(target, ToSchedule):
             name = target.id or schedule_for(organization, rule, incident.team)
             people |= everybody_on(organization.schedules[name]) if name in organization.schedules else set()
-    steps = plan(policy, at)
-    targets = [target for step in steps for target in step.targets]
-    people |= whom(organization, targets, rule, incident.team, at).people
-    first = [target for step in steps if step.at == at for target in step.targets]
-    return frozenset(people) - whom(organization, first, rule, incident.team, at).people
+    return frozenset(people) - at_once

@@ -29,7 +29,7 @@ def escalate(
     reason: str | None = None,
 ) -> Events:
     """Go on to the next step of its policy; nothing happens where somebody has taken it on, or it is over."""
-    if incident.status != "triggered" or incident.merged_into is not None:
+    if not incident.waits:
         return ()
     return (
         e.IncidentEscalated(
@@ -40,7 +40,7 @@ def escalate(
 
 def miss_target(incident: Incident, request: Request) -> Events:
     """Say that the response target has passed; nothing happens where it has not, or somebody has taken it on."""
-    if incident.status != "triggered" or incident.merged_into is not None or request.at < incident.response_due_at:
+    if not incident.waits or request.at < incident.response_due_at:
         return ()
     meta = request.meta() | {"occurred_at": incident.response_due_at}
     return (e.ResponseTargetMissed(**meta, response_target_s=incident.response_target_s),)
@@ -51,7 +51,7 @@ def end_maintenance(incident: Incident, request: Request, *, place: Place = NOWH
 
     place: where it goes by itself now; who has it already keeps it.
     """
-    if incident.maintenance is None or incident.status != "triggered" or incident.merged_into is not None:
+    if incident.maintenance is None or not incident.waits:
         return ()
     return (
         e.MaintenanceEnded(**request.meta(), window=incident.maintenance, severity=incident.severity),

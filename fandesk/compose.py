@@ -42,6 +42,7 @@ from workers.projector import project, until_told_to_stop
 from workers.stream.address import Kafka
 from workers.stream.consumer import Consumer
 from workers.stream.log import LogSource
+from workers.stream.organizations import patient
 from workers.stream.source import Source
 
 log = logging.getLogger("fandesk")
@@ -259,7 +260,7 @@ def run_escalate(config: Config) -> None:
     tune()
     store = open_store(config.dsn)
     executor = Executor(store)
-    timers = Timers(executor.organizations.now)
+    timers = Timers(patient(executor.organizations.now))
 
     def follower(set_: Callable[[], None]) -> Consumer:
         return Consumer(config.dsn, "escalate", source(config), timers.react, set_)

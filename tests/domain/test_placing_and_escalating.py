@@ -11,7 +11,7 @@ from domain import decisions as d
 from domain import events as e
 from domain import reactions
 from domain.conditions import Conditions, Facts
-from domain.escalating import chosen_by, policy_for, whom
+from domain.escalating import chosen_by, policy_for, reached_later, whom
 from domain.escalation import Policy, Step, ToEverybody, ToPerson, ToSchedule, ToTeam, default_policy
 from domain.oncall import Layer, Schedule
 from domain.organization import Organization, Team
@@ -180,6 +180,35 @@ def test_the_rule_that_chose_is_the_one_of_the_last_assignment() -> None:
 )
 def test_whom_a_step_alerts(targets: Any, people: set[UUID], everybody: bool) -> None:
     assert whom(shop(), targets, None, "shop", datetime(2026, 3, 2, tzinfo=UTC)) == (people, everybody)
+
+
+DAYS_AND_NIGHTS = {"days": schedule("days", ANA, CLEO), "nights": schedule("nights", BEN)}
+
+
+@pytest.mark.parametrize(
+    ("steps", "more", "later"),
+    [
+        ([(1, ToTeam())], {}, {ANA, BEN}),
+        ([(0, ToTeam())], {}, set()),
+        ([(0, ToPerson(id=ANA)), (0, ToPerson(id=BEN)), (5, ToPerson(id=CLEO))], {}, {BEN, CLEO}),
+        ([(0, ToSchedule()), (5, ToTeam())], {}, {BEN}),
+        ([(0, ToSchedule()), (5, ToTeam())], {"schedules": DAYS_AND_NIGHTS}, {BEN, CLEO}),
+        ([(0, ToSchedule(id="gone")), (5, ToTeam())], {}, set()),  # who comes first is nobody
+        ([(0, ToEverybody()), (5, ToTeam())], {}, {ANA, BEN}),
+        ([(5, ToEverybody())], {}, set()),
+    ],
+)
+def test_whom_a_later_step_alerts(steps: Any, more: Any, later: set[UUID]) -> None:
+    made = tuple(Step(wait_s=wait, targets=(target,)) for wait, target in steps)
+    organization = shop(policies={"usual": Policy(name="usual", steps=made)}, **more)
+    by_rule = e.TeamAssigned(**meta(1), team="shop", because="R", rule=RULE)
+    now = incident(triggered(severity="critical"), by_rule)
+    assert reached_later(organization, now, datetime(2026, 1, 1, 12, tzinfo=UTC)) == later
+
+
+def test_without_a_policy_nobody_has_a_later_step() -> None:
+    nothing = Organization(id=UUID(int=9))
+    assert reached_later(nothing, incident(triggered(severity="critical")), T0) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,33 @@ def test_lowering_does_not_begin_anew_and_raising_does(alerts: Alerting) -> None
     team.do(lowered, "severity", severity="high")
     until(lambda: alerted(team, lowered) == ["P0", "P1"], what="the second step")
     team.do(lowered, "severity", severity="critical")
-    until(lambda: alerted(team, lowered) == ["P0", "P1", "P1"], what="the second again")
+    until(lambda: alerted(team, lowered) == ["P0", "P1", "P0", "P1"], what="both steps again")
+
+
+def test_raised_after_somebody_took_it_on_everybody_who_wants_to_hears(alerts: Alerting) -> None:
+    team = team_of(alerts, "P0 P1")
+    climbing(team, (0, "P0"), (60, "P1"))
+    incident = team.trigger("medium", category="outage")
+    team.do(incident, "acknowledge")
+    team.do(incident, "severity", severity="critical")
+    until(lambda: sorted(alerted(team, incident)) == ["P0", "P1"], what="both")
+
+
+def test_raised_within_a_window_its_end_changes_nothing(alerts: Alerting) -> None:
+    team = team_of(alerts, "P0 P1")
+    climbing(team, (0, "P0"), (1, "P1"))
+    end = datetime.now(UTC) + timedelta(seconds=5)
+    times = {"start": (end - timedelta(hours=1)).isoformat(), "end": end.isoformat()}
+    later = {"start": (end + timedelta(days=7)).isoformat(), "end": (end + timedelta(days=8)).isoformat()}
+    for window in (later, times):  # one of the same name comes first in the list
+        team.post("/maintenance-windows", 201, name="Patching", **window)
+    raised, held = (team.trigger("high", category="outage") for _ in range(2))
+    until(lambda: len(timers(alerts, held)) == 2, what="timers")
+    team.do(raised, "severity", severity="critical")
+    until(lambda: alerted(team, raised) == ["P0", "P1"], what="both steps")
+    until(lambda: alerted(team, held) == ["P0", "P1"], what="the end of the window")
+    assert datetime.now(UTC) > end
+    assert alerted(team, raised) == ["P0", "P1"] and not told(team, raised, "MaintenanceEnded")
 
 
 def test_settings_of_a_moment_ago_count(alerts: Alerting) -> None:

@@ -67,7 +67,7 @@ class Escalator:
             self._firing.wake()
 
         following = threading.Thread(target=follow, name="follower", daemon=True)
-        self._firing.keep_pace(connection)  # before the follower says that it lives, by the clock as it is now
+        self._firing.begin(connection)  # before the follower says that it lives, by the clock as it is now
         following.start()
         threading.Thread(target=stop_too, name="stop", daemon=True).start()
         try:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 
 from commands.event_store import LedgerRecorder
@@ -21,7 +22,7 @@ from commands.incident import OWN_KEYS, EndMaintenance, Escalate, Idempotency, I
 from domain.conditions import Facts
 from domain.decisions import SYSTEM, Request
 from domain.errors import Overloaded, Refusal
-from domain.escalating import Whom, chosen_by, whom
+from domain.escalating import Whom, chosen_by, policy_for, whom
 from domain.escalation import Target
 from domain.incident import Incident, fold
 from domain.organization import Organization
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 100
 LOOK_EVERY_S = 1.0
 SET_BACK = timedelta(seconds=1)
+LATEST = 2**62
 
 _TARGETS: TypeAdapter[list[Target]] = TypeAdapter(list[Target])
 
@@ -51,6 +53,13 @@ class Timer(NamedTuple):
     now: datetime
 
 
+class Later(NamedTuple):
+    """When a timer is due instead. window: the maintenance window that holds it back now, if one does."""
+
+    at: datetime
+    window: Jsonb | None = None
+
+
 class Firing:
     """Fires in a thread of its own, through the same commands as everybody."""
 
@@ -59,6 +68,15 @@ class Firing:
         self._executor = executor
         self._wanted = threading.Event()
         self._latest: datetime | None = None
+        self._up_to = 0
+
+    def begin(self, connection: Connection[Any]) -> None:
+        """This process leads now. When the follower said last that it lives tells whether the clock was set back
+        since; whatever is waiting was set before that."""
+        row = connection.execute(_SEEN).fetchone()
+        self._latest = row[0] if row is not None else None
+        self._up_to = LATEST
+        self.keep_pace(connection)
 
     def wake(self) -> None:
         """Timers were set, perhaps such as are due at once. From any thread."""
@@ -75,25 +93,26 @@ class Firing:
             self._wanted.wait(self._pause_s(connection))
 
     def keep_pace(self, connection: Connection[Any]) -> None:
-        """A clock that was set back must not hold timers back: they are set back as much. The latest time known
-        survives a restart in the row by which this follower says that it lives."""
-        if self._latest is None:
-            row = connection.execute(_SEEN).fetchone()
-            self._latest = row[0] if row is not None else None
-        row = connection.execute("select clock_timestamp()", prepare=True).fetchone()
+        """A clock that was set back must not hold the steps back: those that were set by the clock as it was are
+        set back as much. Targets and windows end at a time of the clock, whatever it does."""
+        row = connection.execute(_CLOCK, prepare=True).fetchone()
         assert row is not None
-        now: datetime = row[0]
+        now, up_to = row
         if self._latest is not None and self._latest - now > SET_BACK:
-            log.warning("the database's clock was set back by %s: so are the timers", self._latest - now)
-            connection.execute(_SET_BACK, (self._latest - now,))
-        self._latest = now
+            log.warning("the database's clock was set back by %s: so are the steps that wait", self._latest - now)
+            with connection.transaction():  # or whoever leads after a kill would set them back once more
+                connection.execute(_SET_BACK, (self._latest - now, self._up_to))
+                connection.execute(_SEEN_NOW)
+        self._latest, self._up_to = now, up_to
 
     def _look_at_windows(self, connection: Connection[Any]) -> None:
-        """What was held back by a window that has been cancelled is due now."""
-        for organization_id, window in connection.execute(_WINDOWS, prepare=True).fetchall():
+        """What a window holds back is due when it ends, which may be earlier by now; one that is gone, at once."""
+        for organization_id, held_by in connection.execute(_WINDOWS, prepare=True).fetchall():
             windows = self._executor.organizations.get(organization_id).windows
-            if not any(str(id) == window for id in windows):
-                connection.execute(_CANCELLED, (organization_id, window))
+            end = next((window.end for id, window in windows.items() if str(id) == held_by), None)
+            connection.execute(
+                _ENDS, {"organization": organization_id, "window": held_by, "end": end}, prepare=True
+            )
 
     def fire_due(self, connection: Connection[Any]) -> int:
         """Fire some of what is due; how many."""
@@ -109,26 +128,30 @@ class Firing:
             except Refusal as refusal:
                 log.error("a timer of incident %s was refused: %s", timer.incident_id, refusal)
                 state = "stopped"
-            if isinstance(state, datetime):
-                connection.execute(_LATER, (state, timer.incident_id, timer.cause_position, timer.number))
+            if isinstance(state, Later):
+                values = (state.at, state.window, timer.incident_id, timer.cause_position, timer.number)
+                connection.execute(_LATER, values, prepare=True)
                 continue
             connection.execute(
                 _SETTLED, (state, timer.incident_id, timer.cause_position, timer.number), prepare=True
             )
         return len(timers)
 
-    def _fire(self, connection: Connection[Any], timer: Timer) -> str | datetime:
+    def _fire(self, connection: Connection[Any], timer: Timer) -> str | Later:
         """What became of it: fired, stopped, or when it is due instead."""
         stream = self._store.load([timer.incident_id]).streams.get(timer.incident_id, [])
         events = [entry.event for entry in stream]
         incident = fold(timer.incident_id, events)
-        if incident is None or incident.status != "triggered" or incident.merged_into is not None:
+        if incident is None or not incident.waits:
             return "stopped"
         if timer.number == RESPONSE_TARGET and incident.response_due_at > timer.now:
-            return incident.response_due_at  # the trigger was corrected a moment ago
+            return Later(incident.response_due_at)  # the trigger was corrected a moment ago
         organization = self._executor.organizations.now(incident.organization_id)
         if timer.number == WINDOW_END and (window := _held_by(organization, incident, timer.now)) is not None:
-            return window.end
+            return Later(window.end, Jsonb(str(window.id)))
+        rule = chosen_by(organization, incident)
+        if timer.number > 0 and policy_for(organization, rule, incident.team, incident.severity) is None:
+            return "stopped"  # lowered a moment ago
         before = incident.version
         command = self._command(connection, timer, incident, organization, events[0].correlation_id)
         outcome = self._executor.execute(command)
@@ -198,16 +221,22 @@ _NEXT = """
     select extract(epoch from min(due_at) - clock_timestamp())::float from escalation.timers
      where state = 'pending'"""
 _LATER = """
-    update escalation.timers set due_at = %s
+    update escalation.timers set due_at = %s, targets = coalesce(%s, targets)
      where incident_id = %s and cause_position = %s and number = %s and state = 'pending'"""
 _WINDOWS = """
     select distinct organization_id, targets #>> '{}' from escalation.timers
      where state = 'pending' and number = -1 and due_at > clock_timestamp()"""
-_CANCELLED = """
-    update escalation.timers set due_at = clock_timestamp()
-     where state = 'pending' and number = -1 and organization_id = %s and targets #>> '{}' = %s"""
+_ENDS = """
+    update escalation.timers set due_at = coalesce(%(end)s, clock_timestamp())
+     where state = 'pending' and number = -1 and organization_id = %(organization)s
+       and targets #>> '{}' = %(window)s and due_at > coalesce(%(end)s, clock_timestamp())"""
 _SEEN = "select seen_at from stream.followers where name = 'escalate'"
-_SET_BACK = "update escalation.timers set due_at = due_at - %s where state = 'pending'"
+_CLOCK = """
+    select clock_timestamp(), coalesce(max(cause_position), 0) from escalation.timers where state = 'pending'"""
+_SEEN_NOW = "update stream.followers set seen_at = clock_timestamp() where name = 'escalate'"
+_SET_BACK = """
+    update escalation.timers set due_at = due_at - %s
+     where state = 'pending' and number > 0 and cause_position <= %s"""
 _REACHABLE = """
     select 1 from notify.recipients r left join access.people p on p.id = r.person_id
      where r.organization_id = %s and r.removed_at is null and coalesce(p.role, 'responder') <> 'member'

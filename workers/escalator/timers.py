@@ -15,10 +15,12 @@ from psycopg.types.json import Jsonb
 from commands import codec
 from domain import events as e
 from domain.alerting import ALERTED, STOPS, is_raised
+from domain.conditions import Facts
 from domain.escalating import chosen_by, policy_for
 from domain.escalation import plan
 from domain.incident import Incident, fold
 from domain.organization import Organization
+from domain.quiet import under_maintenance
 from domain.recorded import Recorded
 
 RESPONSE_TARGET: Final = 0
@@ -26,6 +28,9 @@ RESPONSE_TARGET: Final = 0
 
 WINDOW_END: Final = -1
 """The number of the timer of the end of the maintenance window that the incident fell into."""
+
+ALL, STEPS, WINDOW_ENDS = "true", "number >= 1", f"number = {WINDOW_END}"
+"""SQL: which timers."""
 
 FOR_THE_PAST = timedelta(seconds=5)
 """Who writes down what happened earlier goes on to write who took it on: that its target had passed is not told
@@ -37,10 +42,6 @@ class Look(NamedTuple):
 
     incident: Incident
     events: list[e.IncidentEvent]
-
-    @property
-    def waits(self) -> bool:
-        return self.incident.status == "triggered" and self.incident.merged_into is None
 
 
 class Timers:
@@ -54,7 +55,7 @@ class Timers:
         for entry in entries:
             event = entry.event
             if isinstance(event, STOPS):
-                self._stop(cursor, entry.stream_id, before=entry.position, since=WINDOW_END)
+                self._stop(cursor, entry.stream_id, ALL, before=entry.position)
                 continue
             if event.actor.kind == "system" and not isinstance(event, e.MaintenanceEnded | e.TeamAssigned):
                 continue  # what was taken over from elsewhere
@@ -66,7 +67,9 @@ class Timers:
                 case e.SeverityChanged():
                     look = _look(cursor, entry.stream_id)
                     self._move_target(cursor, look.incident)
-                    if is_raised(event) or event.severity not in ALERTED:
+                    if is_raised(event):  # by somebody who does not wait for the window's end
+                        self._stop(cursor, entry.stream_id, WINDOW_ENDS, before=entry.position)
+                    if _starts_anew(event):
                         self._climb(cursor, entry, look)
                 case e.TeamAssigned() if event.actor.kind != "system" or event.because is not None:
                     look = _look(cursor, entry.stream_id)
@@ -77,7 +80,7 @@ class Timers:
 
     def _begin(self, cursor: Cursor[Any], entry: Recorded, event: e.IncidentTriggered) -> None:
         look = _look(cursor, entry.stream_id)
-        if not look.waits:
+        if not look.incident.waits:
             return
         due = look.incident.response_due_at
         self._set(
@@ -87,14 +90,16 @@ class Timers:
             self._climb(cursor, entry, look)
             return
         windows = self._organization(event.organization_id).windows.values()
-        window = next((w for w in windows if w.name == event.maintenance and entry.recorded_at < w.end), None)
+        named = [window for window in windows if window.name == event.maintenance]
+        facts = Facts(event.severity, event.category, event.source, event.labels)
+        window = under_maintenance(named, facts, entry.recorded_at)
         ends = (window.end, str(window.id)) if window is not None else (entry.recorded_at, "")
         self._set(cursor, entry, WINDOW_END, ends[0], targets=ends[1])
 
     def _climb(self, cursor: Cursor[Any], entry: Recorded, look: Look) -> None:
         """Start the policy that applies now, in place of the one that was under way."""
-        self._stop(cursor, entry.stream_id, before=entry.position, since=1)
-        if not look.waits or _is_held(look):
+        self._stop(cursor, entry.stream_id, STEPS, before=entry.position)
+        if not look.incident.waits or _is_held(look):
             return
         incident = look.incident
         organization = self._organization(incident.organization_id)
@@ -135,12 +140,11 @@ class Timers:
             prepare=True,
         )
 
-    def _stop(self, cursor: Cursor[Any], incident_id: UUID, *, before: int, since: int) -> None:
-        """since: the lowest number to stop."""
+    def _stop(self, cursor: Cursor[Any], incident_id: UUID, which: str, *, before: int) -> None:
         cursor.execute(
-            "update escalation.timers set state = 'stopped', settled_at = clock_timestamp()"
-            " where incident_id = %s and state = 'pending' and cause_position < %s and number >= %s",
-            (incident_id, before, since),
+            b"update escalation.timers set state = 'stopped', settled_at = clock_timestamp()"
+            + f" where incident_id = %s and state = 'pending' and cause_position < %s and {which}".encode(),
+            (incident_id, before),
             prepare=True,
         )
 
@@ -180,4 +184,11 @@ def _is_held(look: Look) -> bool:
 def _comes_with_its_own(event: e.TeamAssigned, look: Look) -> bool:
     """Whether the team was found by what starts the policy by itself, and knows of the team already."""
     first = next(each for each in look.events if each.causation_id == event.causation_id)
-    return isinstance(first, e.IncidentTriggered | e.SeverityChanged | e.MaintenanceEnded)
+    if isinstance(first, e.SeverityChanged):
+        return _starts_anew(first)
+    return isinstance(first, e.IncidentTriggered | e.MaintenanceEnded)
+
+
+def _starts_anew(event: e.SeverityChanged) -> bool:
+    """Whether the policy begins with it: lowered to what still wakes people, it goes on."""
+    return is_raised(event) or event.severity not in ALERTED

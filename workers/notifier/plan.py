@@ -27,8 +27,8 @@ from workers.notifier.delivery import NOT_CONFIGURED, OPTED_OUT, TAKEN_ON, Deliv
 
 class Whom(NamedTuple):
     """Who is to be alerted. broadcast: recipients that want to hear of the severity and have not been alerted of
-    this incident; people: these, and everybody: all recipients, whatever they want to hear of. at_once: it comes
-    with the trigger, so who was just alerted of that is not alerted twice."""
+    this incident; people: these, and everybody: all recipients, whatever they want to hear of. at_once: it is the
+    first step, so who was alerted because of what started the policy is not alerted twice."""
 
     broadcast: bool = False
     people: tuple[UUID, ...] = ()
@@ -38,6 +38,10 @@ class Whom(NamedTuple):
 
 OF_A_COMMAND = 10
 """At most so many events follow the first one of a command."""
+
+
+STARTS = (e.IncidentTriggered, e.SeverityChanged, e.TeamAssigned, e.MaintenanceEnded)
+"""What a policy may begin with."""
 
 
 class MayGo(Protocol):
@@ -99,6 +103,7 @@ class Plan:
         values = {
             **whom._asdict(),
             "people": list(whom.people),
+            "since": _started(cursor, entry) if whom.at_once else None,
             "later": list(self._reached_later(cursor, entry)) if whom.broadcast else [],
             "held": list(held),
             "until": list(held.values()),
@@ -135,7 +140,9 @@ class Plan:
         if not (organization.teams or organization.schedules or organization.policies):
             return frozenset()
         incident = _as_of(cursor, entry, whole_command=True)
-        return reached_later(organization, incident, entry.recorded_at) if incident is not None else frozenset()
+        if incident is None or not incident.waits:
+            return frozenset()  # no step comes to who is to be told of it
+        return reached_later(organization, incident, entry.recorded_at)
 
     def _held_back(self, organization_id: UUID, severity: Severity, at: datetime) -> dict[UUID, datetime]:
         """Until when people are not to be woken for this."""
@@ -151,22 +158,34 @@ def _whom(event: e.IncidentEvent) -> Whom | None:
     return Whom(broadcast=True) if calls_for(event) is not None else None
 
 
+def _started(cursor: Cursor[Any], entry: Recorded) -> int:
+    """The version at which what started the incident's policy was recorded, the last time before that step."""
+    events = _until(cursor, entry.stream_id, entry.version - 1)
+    last = next(event for _, event in reversed(events) if isinstance(event, STARTS))
+    return next(version for version, event in events if event.causation_id == last.causation_id)
+
+
 def _as_of(cursor: Cursor[Any], entry: Recorded, *, whole_command: bool = False) -> Incident | None:
     """The incident as this entry left it; or as the command did that the entry is of."""
     if isinstance(entry.event, e.IncidentTriggered) and not whole_command:
         return Incident.opened(entry.stream_id, entry.event)
+    decoded = _until(cursor, entry.stream_id, entry.version + (OF_A_COMMAND if whole_command else 0))
+    cause = entry.event.causation_id
+    events = (event for version, event in decoded if version <= entry.version or event.causation_id == cause)
+    return fold(entry.stream_id, events)
+
+
+def _until(cursor: Cursor[Any], incident_id: UUID, version: int) -> list[tuple[int, e.IncidentEvent]]:
+    """Its events up to that version, with theirs."""
     with cursor.connection.cursor(row_factory=tuple_row) as reader:
         reader.execute(
             "select originator_version, topic, state from ledger.events where originator_id = %s"
             " and originator_version <= %s order by originator_version",
-            (entry.stream_id, entry.version + (OF_A_COMMAND if whole_command else 0)),
+            (incident_id, version),
             prepare=True,
             binary=True,
         )
-        decoded = [(version, codec.decode(topic, state)) for version, topic, state in reader]
-    cause = entry.event.causation_id
-    events = (event for version, event in decoded if version <= entry.version or event.causation_id == cause)
-    return fold(entry.stream_id, events)
+        return [(found, codec.decode(topic, state)) for found, topic, state in reader]
 
 
 _CANCEL = """
@@ -195,8 +214,8 @@ _ALERT = f"""
                    -- what waits to leave is enough, and so is what has just left because of the trigger
                    select from notify.deliveries d
                     where d.incident_id = %(incident)s and d.recipient_id = r.id and d.kind = 'alert'
-                      and (d.state = 'queued' and d.channel = 'whatsapp'
-                           or %(at_once)s and d.queued_at > clock_timestamp() - interval '10 s')))),
+                      and (d.state = 'queued' and d.channel = 'whatsapp' or d.cause_version >= %(since)s
+                           and (not %(everybody)s or d.queued_at > clock_timestamp() - interval '10 s'))))),
     raised as (  -- what waits since it was less urgent does so no longer than what is planned now
         update notify.deliveries d set severity = %(severity)s, due_at = least(d.due_at, case
                when d.channel <> 'whatsapp' then clock_timestamp() + make_interval(secs => %(target_s)s)
