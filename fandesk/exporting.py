@@ -49,7 +49,7 @@ class _Operator(Directory):
         super().__init__(pool)
         self._caller = Caller(organization_id, new_id(), "org_admin", POWERS["org_admin"], organization_id)
 
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, *, used: bool = True) -> Caller | None:
         return self._caller
 
 
