@@ -11,15 +11,19 @@ from domain import events as e
 from domain.decisions import Meta
 from domain.words import CATEGORIES, RESPONSE_TARGETS_S, SEVERITIES
 
-WINDOW: Final = timedelta(days=90)
+LATELY: Final = timedelta(days=180)
+"""Two windows of 90 days: a summary of one shows the one before as well."""
+
 YEARS: Final = timedelta(days=3650)
 PER_INCIDENT: Final = 5
 """Events of each."""
 
 WORDS: Final = (
-    "checkout latency database replica disk certificate queue consumer cache memory timeout gateway login payment"
-    " search index backup storage network packet loss deploy rollback feature flag invoice export mobile push"
-).split()
+    "checkout", "latency", "database", "replica", "disk", "certificate", "queue", "consumer",
+    "cache", "memory", "timeout", "gateway", "login", "payment", "search", "index",
+    "backup", "storage", "network", "packet", "loss", "deploy", "rollback", "feature",
+    "flag", "invoice", "export", "mobile", "push",
+)  # fmt: skip
 RARE: Final = 5000
 """So many rare words there are, each in the title of one incident of as many."""
 
@@ -27,17 +31,17 @@ COMMON_WORD: Final = WORDS[0]
 RARE_WORD: Final = "zq77"
 
 
-def incidents(organization_id: UUID, count: int, in_window: int, until: datetime) -> Iterator[Imported]:
-    """`count` incidents in order of time: `in_window` of them evenly over the WINDOW before `until`, all others
-    evenly over the YEARS before that."""
+def incidents(organization_id: UUID, count: int, lately: int, until: datetime) -> Iterator[Imported]:
+    """`count` incidents in order of time: `lately` of them evenly over LATELY before `until`, all others evenly
+    over the YEARS before that."""
     dice = random.Random(count)
     people = [uuid5(organization_id, f"person {n}") for n in range(50)]
-    before = count - in_window
+    before = count - lately
     for n in range(count):
         if n < before:
-            at = until - WINDOW - YEARS * (1 - n / before)
+            at = until - LATELY - YEARS * (1 - n / before)
         else:
-            at = until - WINDOW * (1 - (n - before) / in_window)
+            at = until - LATELY * (1 - (n - before) / lately)
         id = uuid5(organization_id, str(n))
         yield Imported(
             reference=str(n),
@@ -81,7 +85,9 @@ def _history(
         yield e.IncidentAcknowledged(**meta(acknowledged), note="I take it.")
     else:
         yield e.UpdatePosted(**meta(acknowledged), body="Looking into this later.")
-    yield e.UpdatePosted(**meta((acknowledged + resolved) / 2), body="The cause is known, a mend is being rolled out.")
+    yield e.UpdatePosted(
+        **meta((acknowledged + resolved) / 2), body="The cause is known, a mend is being rolled out."
+    )
     if dice.random() < 0.995:
         yield e.IncidentResolved(**meta(resolved), note="Rolled back and watched for ten minutes.")
     else:
