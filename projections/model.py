@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from psycopg import Cursor, sql
+from psycopg.types.json import set_json_dumps
+from pydantic_core import to_json
 
 from domain.recorded import Recorded
 
@@ -44,6 +46,7 @@ def copy_rows(cursor: Cursor[Any], table: str, columns: Sequence[str], rows: Ite
         cursor.execute(sql.SQL("select {} from {} limit 0").format(names, sql.Identifier(table)))
         types = _types[(table, *columns)] = [column.type_code for column in cursor.description or ()]
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(sql.Identifier(table), names)
+    set_json_dumps(to_json, cursor)
     with cursor.copy(statement) as copy:
         copy.set_types(types)
         for row in rows:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import Connection, sql
@@ -80,6 +80,7 @@ def _beside(dsn: str, models: Sequence[ReadModel]) -> Iterator[Connection[tuple[
         connection.execute("set search_path = read_next")
         for model in models:
             connection.execute(model.tables.encode())
+            _let_alone(connection, model, "set (autovacuum_enabled = off)")
             build_wall(connection, "read_next", model)
         try:
             yield connection
@@ -125,9 +126,16 @@ def _write(connection: Connection[Any], model: ReadModel, entries: Sequence[Reco
             model.write(cursor, entries)
 
 
+def _let_alone(connection: Connection[Any], model: ReadModel, how: LiteralString) -> None:
+    """Nothing has to be cleaned up while only rows are added."""
+    for table in model.names:
+        connection.execute(sql.SQL("alter table {} " + how).format(sql.Identifier(table)))
+
+
 def _make_ready(connection: Connection[Any], model: ReadModel) -> None:
     """Vacuumed as well: only then can an index answer by itself."""
     connection.execute(model.indexes.encode())
+    _let_alone(connection, model, "reset (autovacuum_enabled)")
     for table in model.names:
         connection.execute(sql.SQL("vacuum (analyze) {}").format(sql.Identifier(table)))
 
