@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection, Cursor, sql
+from psycopg.types.json import Jsonb
 
 from domain.incident import Incident
 from domain.recorded import Recorded
@@ -14,19 +15,20 @@ from projections.cohort import COUNTED, Cohort, Schema, conditions, one_of, wher
 from projections.folded import FoldedTable
 
 _INCIDENTS_WITH: Final = """
-    create or replace function read.incidents_with(words text, most int) returns uuid[]
+    create or replace function read.incidents_with(words text, named jsonb, most int) returns uuid[]
     language sql stable security definer set search_path = pg_catalog, pg_temp
     set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_indexscan = off as $$
         select case when count(*) <= most and nullif(current_setting('fandesk.organization', true), '') is not null
                     then coalesce(array_agg(id), '{}') end
           from (select id from read.incidents
                  where organization_id = nullif(current_setting('fandesk.organization', true), '')::uuid
-                   and search @@ websearch_to_tsquery('english', words)
+                   and (words is null or search @@ websearch_to_tsquery('english', words))
+                   and labels @> named
                  limit most + 1) found
     $$"""
-"""The ids of the incidents that the words find; null where there are more than `most`, or the session names no
-organisation. By bitmap: of words that are each frequent, but seldom together, nobody can know that they are, and
-to read on until enough were found would be to read all."""
+"""The ids of the incidents that the words find and that have these labels; null where there are more than `most`,
+or the session names no organisation. By bitmap: of words that are each frequent, but seldom together, nobody can
+know that they are, and to read on until enough were found would be to read all."""
 
 
 class Incidents:
@@ -39,7 +41,7 @@ class Incidents:
     name: str = "incidents"
     rules: int = 3
     names: tuple[str, ...] = ("incidents",)
-    doors: Mapping[str, str] = {"read.incidents_with(text, int)": _INCIDENTS_WITH}
+    doors: Mapping[str, str] = {"read.incidents_with(text, jsonb, int)": _INCIDENTS_WITH}
     tables: str = """
         create table incidents (
             id                uuid primary key,
@@ -86,7 +88,10 @@ class Incidents:
         create unique index on incidents (organization_id, number);
         create index on incidents (organization_id, triggered_at desc, id desc)
             where status in ('triggered', 'acknowledged', 'investigating');
-        create index on incidents using gin (search)"""
+        create index on incidents (organization_id, team, triggered_at desc, id desc);
+        create index on incidents (organization_id, assignee, triggered_at desc, id desc);
+        create index on incidents using gin (search);
+        create index on incidents using gin (labels jsonb_path_ops)"""
 
     def write(self, cursor: Cursor[Any], entries: Sequence[Recorded]) -> None:
         ROWS.write(cursor, entries)
@@ -124,7 +129,8 @@ class Filter(Cohort):
 
 
 FEW: Final = 2000
-"""Incidents that a search finds by the index of words; with more, a page is soon full by looking at each."""
+"""So many incidents are found by the indexes of words and labels; with more, a page is soon full by looking at
+each."""
 
 
 async def find(connection: AsyncConnection[Any], organization_id: UUID, id: UUID | int) -> Incident | None:
@@ -151,8 +157,9 @@ async def search(
     after: the place that an earlier page gave, for the same sort.
     """
     found, values = _conditions(which, schema)
-    if which.text:
-        found.append(await _with_words(connection, which.text, schema, values))
+    if schema == "read" and (few := await _among_few(connection, which)) is not None:
+        found.append(sql.SQL("id = any (%(few)s)"))
+        values["few"] = few
     order = _ORDER[sort]
     columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in order)
     if after is not None:
@@ -179,26 +186,25 @@ async def search(
     return page, list(rows[limit - 1][-width:]) if len(rows) > limit else None
 
 
-async def _with_words(
-    connection: AsyncConnection[Any], text: str, schema: Schema, values: dict[str, Any]
-) -> sql.Composable:
-    """The condition that an incident has the words: it is one of a few that the index of words finds, or else it
-    is seen for itself on the way through the list, where many have them."""
-    if schema == "read":
-        door = await connection.execute("select read.incidents_with(%s, %s)", (text, FEW))
-        row = await door.fetchone()
-        if row is not None and row[0] is not None:
-            values["with_words"] = row[0]
-            return sql.SQL("id = any (%(with_words)s)")
-    values["text"] = text
-    return sql.SQL("search @@ websearch_to_tsquery('english', %(text)s)")
+async def _among_few(connection: AsyncConnection[Any], which: Filter) -> list[UUID] | None:
+    """All that have the words and labels asked for, and maybe others; None where they are many, or nothing such is
+    asked."""
+    labels = {name: values[0] for name, values in which.labels if len(values) == 1}
+    if not which.text and not labels:
+        return None
+    values = (which.text or None, Jsonb(labels), FEW)
+    row = await (await connection.execute("select read.incidents_with(%s, %s, %s)", values)).fetchone()
+    return row[0] if row is not None else None
 
 
 def _conditions(which: Filter, schema: Schema) -> tuple[list[sql.Composable], dict[str, Any]]:
     found, values = conditions(which)
     if which.statuses:
-        found.append(one_of("status", which.statuses))
-        values["status"] = list(which.statuses)
+        condition, values["status"] = one_of("status", which.statuses)
+        found.append(condition)
+    if which.text:
+        found.append(sql.SQL("search @@ websearch_to_tsquery('english', %(text)s)"))
+        values["text"] = which.text
     counted: list[sql.Composable] = [sql.SQL(COUNTED[which.counted])] if which.counted else []
     if which.engaged is not None:
         counted.append(sql.SQL("%(engaged)s = any (engaged)"))

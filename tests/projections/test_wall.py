@@ -149,7 +149,7 @@ def test_the_door_to_the_words_keeps_to_the_organisation(database: Any, two: tup
 
     def found(organization: str, most: int) -> Any:
         connection.execute("select set_config('fandesk.organization', %s, false)", (organization,))
-        row = connection.execute("select read.incidents_with('gone', %s)", (most,)).fetchone()
+        row = connection.execute("select read.incidents_with('gone', '{}', %s)", (most,)).fetchone()
         return row[0] if row else row
 
     with psycopg.connect(database.dsn, autocommit=True) as connection:
