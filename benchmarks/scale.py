@@ -44,6 +44,7 @@ from projections.runner import ensure_tables
 LATELY = 10_000
 """Incidents of the last 180 days, which is all that the small ledger has."""
 
+WINDOW = timedelta(days=90)
 PAGE = 10
 READ_AT_ONCE = 20_000
 
@@ -172,7 +173,7 @@ class Reader:
 
 def reads(until: datetime) -> dict[str, tuple[str, dict[str, str]]]:
     """What is asked, by name."""
-    window = {"from": (until - timedelta(days=90)).isoformat(), "to": until.isoformat()}
+    window = {"from": (until - WINDOW).isoformat(), "to": until.isoformat()}
     lists: dict[str, dict[str, str]] = {
         "all": {},
         "by_severity": {"sort": "severity"},
@@ -225,8 +226,8 @@ def p95(values: list[float]) -> float:
 def products(folder: Path) -> Iterator[tuple[measure.Product, measure.Product]]:
     large, small = (measure.Product(folder / name) for name in ("large", "small"))
     try:
-        large.start()
-        small.start()
+        large.start(within_s=3600)
+        small.start(within_s=3600)
         yield large, small
     finally:
         large.stop()

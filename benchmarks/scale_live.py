@@ -227,7 +227,7 @@ def rebuild_live(product: measure.Product) -> dict[str, Any]:
     lags = lateness.lags_ms(traffic.written)
     found = {
         "rebuild_s": took,
-        "wrong": traffic.wrong,
+        "wrong": traffic.wrong[:20],
         "commands": len(traffic.commands_ms),
         "reads": len(traffic.reads_ms),
         **{f"{name}_p99_ms": quantiles(values, n=100)[-1] for name, values in _series(traffic, lags)},

@@ -60,7 +60,7 @@ def _history(
     def meta(later_s: float) -> Meta:
         return {
             "organization_id": organization_id,
-            "actor": e.Actor(kind="person", id=person),
+            "actor": e.Actor(kind="system"),
             "occurred_at": at + timedelta(seconds=later_s),
             "correlation_id": id,
             "causation_id": id,
