@@ -16,16 +16,23 @@ from projections.folded import FoldedTable
 
 _INCIDENTS_WITH: Final = """
     create or replace function read.incidents_with(words text, named jsonb, most int) returns uuid[]
-    language sql stable security definer set search_path = pg_catalog, pg_temp
+    language plpgsql stable security definer set search_path = pg_catalog, pg_temp
     set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_indexscan = off as $$
-        select case when count(*) <= most and nullif(current_setting('fandesk.organization', true), '') is not null
-                    then coalesce(array_agg(id), '{}') end
+    declare
+        here constant uuid := nullif(current_setting('fandesk.organization', true), '')::uuid;
+        ids uuid[];
+    begin
+        if here is null then
+            return null;
+        end if;
+        select coalesce(array_agg(id), '{}') into ids
           from (select id from read.incidents
-                 where organization_id = nullif(current_setting('fandesk.organization', true), '')::uuid
+                 where organization_id = here
                    and (words is null or search @@ websearch_to_tsquery('english', words))
-                   and labels @> named
-                 limit most + 1) found
-    $$"""
+                   and (named = '{}' or labels @> named)
+                 limit most + 1) as some_of_them;
+        return case when cardinality(ids) <= most then ids end;
+    end $$"""
 """The ids of the incidents that the words find and that have these labels; null where there are more than `most`,
 or the session names no organisation. By bitmap: of words that are each frequent, but seldom together, nobody can
 know that they are, and to read on until enough were found would be to read all."""
