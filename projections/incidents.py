@@ -135,9 +135,12 @@ class Filter(Cohort):
     now: datetime | None = None
 
 
+NEAR: Final = 1000
 FEW: Final = 2000
-"""So many incidents are found by the indexes of words and labels; with more, a page is soon full by looking at
-each."""
+"""Words and labels are first looked for among the next incidents of the list, NEAR of them: what many have fills
+a page there. Then their indexes are asked, and give FEW. With more, a page is full before long by looking at each."""
+
+_NEAR = "(select * from {} where {} order by {} limit {}) as near"
 
 
 async def find(connection: AsyncConnection[Any], organization_id: UUID, id: UUID | int) -> Incident | None:
@@ -164,30 +167,36 @@ async def search(
     after: the place that an earlier page gave, for the same sort.
     """
     found, values = _conditions(which, schema)
-    if schema == "read" and (few := await _among_few(connection, which)) is not None:
-        found.append(sql.SQL("id = any (%(few)s)"))
-        values["few"] = few
-    order = _ORDER[sort]
+    order, direction = _ORDER[sort], sql.SQL("desc" if _ORDER[sort][0][1] else "asc")
     columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in order)
+    ordered = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(name), direction) for name, _ in order)
+    on = sql.SQL("organization_id = %(organization)s")
     if after is not None:
         # The columns of a sort all run the same way, so that one comparison of rows is one range of an index.
         places = {f"after_{name}": value for (name, _), value in zip(order, after, strict=True)}
-        comparison = sql.SQL("<" if order[0][1] else ">")
-        found.append(
-            sql.SQL("({}) {} ({})").format(columns, comparison, sql.SQL(", ").join(map(sql.Placeholder, places)))
+        on = sql.SQL("{} and ({}) {} ({})").format(
+            on,
+            columns,
+            sql.SQL("<" if order[0][1] else ">"),
+            sql.SQL(", ").join(map(sql.Placeholder, places)),
         )
         values |= places
-    query = sql.SQL("select {}, {} from {} where {} order by {} limit %(limit)s").format(
-        ROWS.columns,
-        columns,
-        sql.Identifier(schema, "incidents"),
-        sql.SQL(" and ").join(found),
-        sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL("desc" if down else "asc"))
-            for name, down in order
-        ),
-    )
-    rows = await (await connection.execute(query, {**values, "limit": limit + 1})).fetchall()
+
+    async def rows_of(source: sql.Composable) -> list[tuple[Any, ...]]:
+        query = sql.SQL("select {}, {} from {} where {} order by {} limit %(limit)s").format(
+            ROWS.columns, columns, source, sql.SQL(" and ").join([on, *found]), ordered
+        )
+        return await (await connection.execute(query, {**values, "limit": limit + 1})).fetchall()
+
+    table = sql.Identifier(schema, "incidents")
+    rows: list[tuple[Any, ...]] = []
+    if schema == "read" and (which.text or which.labels):
+        rows = await rows_of(sql.SQL(_NEAR).format(table, on, ordered, sql.Literal(NEAR)))
+        if len(rows) <= limit and (few := await _among_few(connection, which)) is not None:
+            found.append(sql.SQL("id = any (%(few)s)"))
+            values["few"] = few
+    if len(rows) <= limit:
+        rows = await rows_of(table)
     width = len(order)
     page = [ROWS.state(row[:-width]) for row in rows[:limit]]
     return page, list(rows[limit - 1][-width:]) if len(rows) > limit else None

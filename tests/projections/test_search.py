@@ -1,6 +1,7 @@
 """A search finds the same by the index of words and labels as by a look at each incident."""
 
 import asyncio
+from itertools import product
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -49,7 +50,8 @@ def organization(shared_world: Any) -> UUID:
 def test_it_finds_the_same_whether_there_are_few_or_many(
     shared_world: Any, organization: UUID, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def titles(few: int, reader: bool) -> list[str]:
+    async def titles(near: int, few: int, reader: bool = True) -> list[str]:
+        monkeypatch.setattr(incidents, "NEAR", near)
         monkeypatch.setattr(incidents, "FEW", few)
         async with await AsyncConnection.connect(shared_world.dsn, autocommit=True) as connection:
             if reader:
@@ -61,10 +63,9 @@ def test_it_finds_the_same_whether_there_are_few_or_many(
             page, _ = await incidents.search(connection, which, sort="number", limit=4)
             return [incident.title for incident in page]
 
-    by_looking = asyncio.run(
-        titles(few=2000, reader=False)
-    )  # no organisation is named there: the index is not asked
-    assert [asyncio.run(titles(few, reader=True)) for few in (0, 2, 2000)] == [by_looking] * 3
+    by_looking = asyncio.run(titles(0, 0, reader=False))
+    for near, few in product((0, 3, 1000), (0, 2, 2000)):
+        assert asyncio.run(titles(near, few)) == by_looking
 
 
 def test_the_index_was_asked(shared_world: Any, organization: UUID) -> None:
