@@ -138,7 +138,7 @@ class Filter(Cohort):
 NEAR: Final = 1000
 FEW: Final = 2000
 """Words and labels are first looked for among the next incidents of the list, NEAR of them: what many have fills
-a page there. Then their indexes are asked, and give FEW. With more, a page is full before long by looking at each."""
+a page there. Then their indexes are asked, and give FEW. With more, a page is full soon by looking at each."""
 
 _NEAR = "(select * from {} where {} order by {} limit {}) as near"
 
@@ -170,7 +170,7 @@ async def search(
     order, direction = _ORDER[sort], sql.SQL("desc" if _ORDER[sort][0][1] else "asc")
     columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in order)
     ordered = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(name), direction) for name, _ in order)
-    on = sql.SQL("organization_id = %(organization)s")
+    on: sql.Composable = sql.SQL("organization_id = %(organization)s")
     if after is not None:
         # The columns of a sort all run the same way, so that one comparison of rows is one range of an index.
         places = {f"after_{name}": value for (name, _), value in zip(order, after, strict=True)}
