@@ -41,6 +41,9 @@ know that they are, and to read on until enough were found would be to read all.
 class Incidents:
     """One row per incident; its columns are the fields of `domain.incident.Incident`.
 
+    Words go into their index at once (fastupdate = off): else whoever writes the row that fills the list of those
+    that wait puts in all of them, and everybody waits for the projector.
+
     Of long texts the beginning can be searched for: PostgreSQL indexes no more than a megabyte of words, and
     refuses the row otherwise.
     """
@@ -97,8 +100,8 @@ class Incidents:
             where status in ('triggered', 'acknowledged', 'investigating');
         create index on incidents (organization_id, team, triggered_at desc, id desc);
         create index on incidents (organization_id, assignee, triggered_at desc, id desc);
-        create index on incidents using gin (search);
-        create index on incidents using gin (labels jsonb_path_ops)"""
+        create index on incidents using gin (search) with (fastupdate = off);
+        create index on incidents using gin (labels jsonb_path_ops) with (fastupdate = off)"""
 
     def write(self, cursor: Cursor[Any], entries: Sequence[Recorded]) -> None:
         ROWS.write(cursor, entries)
