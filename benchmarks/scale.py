@@ -238,8 +238,10 @@ def main() -> None:
     parser = measure.arguments(__doc__)
     parser.add_argument("--data", type=Path, help="keep the ledgers here, and take them from here")
     parser.add_argument("--reads", action="store_true", help="only the reads")
+    parser.add_argument("--incidents", type=int, help="of the large ledger: 1,000,000, with --quick 50,000")
     options = parser.parse_args()
     incidents, rounds, seconds = (50_000, 10, 10) if options.quick else (1_000_000, 40, 60)
+    incidents = options.incidents or incidents
     samples: dict[str, Any] = {"incidents": incidents}
     ratios: dict[str, float] = {}
     with measure.folder() as own:
