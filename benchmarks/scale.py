@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from multiprocessing import get_context
@@ -39,7 +39,7 @@ from fandesk.embedded import EmbeddedPostgres
 from fandesk.first_start import first_start
 from fandesk.migrate import migrate
 from projections.rebuild import rebuild
-from projections.runner import ensure_tables
+from projections.runner import NeedsRebuild, ensure_tables
 
 LATELY = 10_000
 """Incidents of the last 180 days, which is all that the small ledger has."""
@@ -87,7 +87,7 @@ def rebuilt(dsn: str) -> float:
     """Seconds to make all read models anew and switch."""
     compose.tune()
     store = compose.open_store(dsn)
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with psycopg.connect(dsn, autocommit=True) as connection, suppress(NeedsRebuild):
         ensure_tables(connection, compose.read_models())
     began = time.perf_counter()
     rebuild(dsn, store.read, compose.read_models())
