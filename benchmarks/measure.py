@@ -132,13 +132,14 @@ class Product:
         self.server = EmbeddedPostgres(self.data)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, within_s: float = 60.0) -> None:
+        """within_s: of a product whose alerting has a long history to go through before it is ready."""
         command = [sys.executable, "-m", "fandesk", "up", "--data", str(self.data), "--port", str(self.port)]
         environment = {**os.environ, "FANDESK_ADMIN_TOKEN": TOKEN, **self.settings}
         environment.pop("FANDESK_DATABASE_URL", None)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT)
-        answers(f"http://127.0.0.1:{self.port}/readyz", self.process, self.log)
+        answers(f"http://127.0.0.1:{self.port}/readyz", self.process, self.log, within_s)
 
     def stop(self) -> None:
         if self.process is not None:

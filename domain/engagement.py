@@ -31,9 +31,9 @@ class Engagement(IncidentFacts):
         was_open, lead = self.is_open, self.assignee
         acknowledged_at, resolved_at = self.acknowledged_at, self.resolved_at
         IncidentFacts.apply(self, event)
-        if acknowledged_at is not None and self.acknowledged_at is not None:
+        if acknowledged_at is not None and self.acknowledged_at not in (None, acknowledged_at):
             self.engaged_from = _moved(self.engaged_from, acknowledged_at, self.acknowledged_at)
-        if resolved_at is not None and self.resolved_at is not None:
+        if resolved_at is not None and self.resolved_at not in (None, resolved_at):
             self.engaged_until = _moved(self.engaged_until, resolved_at, self.resolved_at)
         if not self.is_open:
             if was_open:

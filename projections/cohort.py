@@ -62,13 +62,13 @@ def conditions(cohort: Cohort) -> tuple[list[sql.Composable], dict[str, Any]]:
     """The conditions, all of which must hold, and the values of their placeholders."""
     found: list[sql.Composable] = [sql.SQL("organization_id = %(organization)s")]
     values: dict[str, Any] = {"organization": cohort.organization_id, "zone": cohort.zone}
-    for name, condition, value in (
+    for name, bound, value in (
         ("start", "triggered_at >= %(start)s", cohort.start),
         ("end", "triggered_at < %(end)s", cohort.end),
         ("hour_of_week", f"{HOUR_OF_WEEK} = %(hour_of_week)s", cohort.hour_of_week),
     ):
         if value is not None:
-            found.append(sql.SQL(condition))
+            found.append(sql.SQL(bound))
             values[name] = value
     alternatives: tuple[tuple[str, Sequence[Any]], ...] = (
         ("severity", cohort.severities),
@@ -79,8 +79,8 @@ def conditions(cohort: Cohort) -> tuple[list[sql.Composable], dict[str, Any]]:
     )
     for column, wanted in alternatives:
         if wanted:
-            found.append(one_of(column, wanted))
-            values[column] = [value for value in wanted if value is not None]
+            condition, values[column] = one_of(column, wanted)
+            found.append(condition)
     for n, (name, wanted) in enumerate(cohort.labels):
         found.append(sql.SQL("labels ->> {} = any ({})").format(*map(sql.Placeholder, (f"label{n}", f"value{n}"))))
         values |= {f"label{n}": name, f"value{n}": list(wanted)}
@@ -90,10 +90,14 @@ def conditions(cohort: Cohort) -> tuple[list[sql.Composable], dict[str, Any]]:
     return found, values
 
 
-def one_of(column: str, wanted: Sequence[Any]) -> sql.Composable:
-    """The column is one of the values of the placeholder of its name, or null where None is among those wanted."""
-    null = sql.SQL(" or {} is null").format(sql.Identifier(column)) if None in wanted else sql.SQL("")
-    return sql.SQL("({} = any ({}){})").format(sql.Identifier(column), sql.Placeholder(column), null)
+def one_of(column: str, wanted: Sequence[Any]) -> tuple[sql.Composable, Any]:
+    """That the column is one of these, or null where None is among them; and the value of its placeholder, which
+    has the column's name. A single value is asked for as such: so one index gives its rows in order of time."""
+    name, value = sql.Identifier(column), sql.Placeholder(column)
+    if len(wanted) == 1 and wanted[0] is not None:
+        return sql.SQL("{} = {}").format(name, value), wanted[0]
+    null = sql.SQL(" or {} is null").format(name) if None in wanted else sql.SQL("")
+    return sql.SQL("({} = any ({}){})").format(name, value, null), [each for each in wanted if each is not None]
 
 
 def where(cohort: Cohort) -> tuple[sql.Composable, dict[str, Any]]:

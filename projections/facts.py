@@ -1,6 +1,6 @@
 """Read model: per incident the facts that the figures are computed from, in narrow rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import UUID
@@ -57,6 +57,7 @@ class Facts:
     name: str = "facts"
     rules: int = 2
     names: tuple[str, ...] = ("facts",)
+    doors: Mapping[str, str] = {}
     tables: str = """
         create table facts (
             incident_id       uuid primary key,

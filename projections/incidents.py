@@ -1,21 +1,48 @@
 """Read model: the incidents as they stand, to list, search and show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection, Cursor, sql
+from psycopg.types.json import Jsonb
 
 from domain.incident import Incident
 from domain.recorded import Recorded
 from projections.cohort import COUNTED, Cohort, Schema, conditions, one_of, where
 from projections.folded import FoldedTable
 
+_INCIDENTS_WITH: Final = """
+    create or replace function read.incidents_with(words text, named jsonb, most int) returns uuid[]
+    language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+    set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_indexscan = off as $$
+    declare
+        here constant uuid := nullif(current_setting('fandesk.organization', true), '')::uuid;
+        ids uuid[];
+    begin
+        if here is null then
+            return null;
+        end if;
+        select coalesce(array_agg(id), '{}') into ids
+          from (select id from read.incidents
+                 where organization_id = here
+                   and (words is null or search @@ websearch_to_tsquery('english', words))
+                   and (named = '{}' or labels @> named)
+                 limit most + 1) as some_of_them;
+        return case when cardinality(ids) <= most then ids end;
+    end $$"""
+"""The ids of the incidents that the words find and that have these labels; null where there are more than `most`,
+or the session names no organisation. By bitmap: of words that are each frequent, but seldom together, nobody can
+know that they are, and to read on until enough were found would be to read all."""
+
 
 class Incidents:
     """One row per incident; its columns are the fields of `domain.incident.Incident`.
+
+    Words wait for their index in a list of 256 kB. Whoever fills it works it off, while all wait for the
+    projector: with 4 MB that took more than a second, and without a list each row takes twice as long.
 
     Of long texts the beginning can be searched for: PostgreSQL indexes no more than a megabyte of words, and
     refuses the row otherwise.
@@ -24,6 +51,7 @@ class Incidents:
     name: str = "incidents"
     rules: int = 3
     names: tuple[str, ...] = ("incidents",)
+    doors: Mapping[str, str] = {"read.incidents_with(text, jsonb, int)": _INCIDENTS_WITH}
     tables: str = """
         create table incidents (
             id                uuid primary key,
@@ -70,7 +98,10 @@ class Incidents:
         create unique index on incidents (organization_id, number);
         create index on incidents (organization_id, triggered_at desc, id desc)
             where status in ('triggered', 'acknowledged', 'investigating');
-        create index on incidents using gin (search)"""
+        create index on incidents (organization_id, team, triggered_at desc, id desc);
+        create index on incidents (organization_id, assignee, triggered_at desc, id desc);
+        create index on incidents using gin (search) with (gin_pending_list_limit = 256);
+        create index on incidents using gin (labels jsonb_path_ops) with (gin_pending_list_limit = 256)"""
 
     def write(self, cursor: Cursor[Any], entries: Sequence[Recorded]) -> None:
         ROWS.write(cursor, entries)
@@ -107,6 +138,14 @@ class Filter(Cohort):
     now: datetime | None = None
 
 
+NEAR: Final = 1000
+FEW: Final = 2000
+"""Words and labels are first looked for among the next incidents of the list, NEAR of them: what many have fills
+a page there. Then their indexes are asked, and give FEW. With more, a page is full soon by looking at each."""
+
+_NEAR = "(select * from {} where {} order by {} limit {}) as near"
+
+
 async def find(connection: AsyncConnection[Any], organization_id: UUID, id: UUID | int) -> Incident | None:
     """One incident of an organisation, by its id or its number."""
     column = sql.Identifier("number" if isinstance(id, int) else "id")
@@ -131,37 +170,57 @@ async def search(
     after: the place that an earlier page gave, for the same sort.
     """
     found, values = _conditions(which, schema)
-    order = _ORDER[sort]
+    order, direction = _ORDER[sort], sql.SQL("desc" if _ORDER[sort][0][1] else "asc")
     columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in order)
+    ordered = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(name), direction) for name, _ in order)
+    on: sql.Composable = sql.SQL("organization_id = %(organization)s")
     if after is not None:
         # The columns of a sort all run the same way, so that one comparison of rows is one range of an index.
         places = {f"after_{name}": value for (name, _), value in zip(order, after, strict=True)}
-        comparison = sql.SQL("<" if order[0][1] else ">")
-        found.append(
-            sql.SQL("({}) {} ({})").format(columns, comparison, sql.SQL(", ").join(map(sql.Placeholder, places)))
+        on = sql.SQL("{} and ({}) {} ({})").format(
+            on,
+            columns,
+            sql.SQL("<" if order[0][1] else ">"),
+            sql.SQL(", ").join(map(sql.Placeholder, places)),
         )
         values |= places
-    query = sql.SQL("select {}, {} from {} where {} order by {} limit %(limit)s").format(
-        ROWS.columns,
-        columns,
-        sql.Identifier(schema, "incidents"),
-        sql.SQL(" and ").join(found),
-        sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL("desc" if down else "asc"))
-            for name, down in order
-        ),
-    )
-    rows = await (await connection.execute(query, {**values, "limit": limit + 1})).fetchall()
+
+    async def rows_of(source: sql.Composable) -> list[tuple[Any, ...]]:
+        query = sql.SQL("select {}, {} from {} where {} order by {} limit %(limit)s").format(
+            ROWS.columns, columns, source, sql.SQL(" and ").join([on, *found]), ordered
+        )
+        return await (await connection.execute(query, {**values, "limit": limit + 1})).fetchall()
+
+    table = sql.Identifier(schema, "incidents")
+    rows: list[tuple[Any, ...]] = []
+    if schema == "read" and (which.text or which.labels):
+        rows = await rows_of(sql.SQL(_NEAR).format(table, on, ordered, sql.Literal(NEAR)))
+        if len(rows) <= limit and (few := await _among_few(connection, which)) is not None:
+            found.append(sql.SQL("id = any (%(few)s)"))
+            values["few"] = few
+    if len(rows) <= limit:
+        rows = await rows_of(table)
     width = len(order)
     page = [ROWS.state(row[:-width]) for row in rows[:limit]]
     return page, list(rows[limit - 1][-width:]) if len(rows) > limit else None
 
 
+async def _among_few(connection: AsyncConnection[Any], which: Filter) -> list[UUID] | None:
+    """All that have the words and labels asked for, and maybe others; None where they are many, or nothing such is
+    asked."""
+    labels = {name: values[0] for name, values in which.labels if len(values) == 1}
+    if not which.text and not labels:
+        return None
+    values = (which.text or None, Jsonb(labels), FEW)
+    row = await (await connection.execute("select read.incidents_with(%s, %s, %s)", values)).fetchone()
+    return row[0] if row is not None else None
+
+
 def _conditions(which: Filter, schema: Schema) -> tuple[list[sql.Composable], dict[str, Any]]:
     found, values = conditions(which)
     if which.statuses:
-        found.append(one_of("status", which.statuses))
-        values["status"] = list(which.statuses)
+        condition, values["status"] = one_of("status", which.statuses)
+        found.append(condition)
     if which.text:
         found.append(sql.SQL("search @@ websearch_to_tsquery('english', %(text)s)"))
         values["text"] = which.text

@@ -1,19 +1,26 @@
 """Rebuilds read models from the whole ledger beside the live tables, then puts them in their place at once."""
 
+import gc
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import Connection, sql
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import tuple_row
 
+from domain.recorded import Recorded
 from projections.model import ReadModel, definition
 from projections.runner import Read
 from projections.wall import build_wall
 
 BATCH = 20_000
+PATIENCE_S = 1.0
+"""Until the switch is tried again, where somebody's long read was in its way."""
+
 _REBUILD_LOCK = 7308604898
 
 Progress = Callable[[int, int], None]
@@ -38,8 +45,10 @@ def rebuild(dsn: str, read: Read, models: Sequence[ReadModel], progress: Progres
     Raises RebuildRefused while another rebuild is at work.
     """
     with _beside(dsn, models) as connection:
-        reached = _fill(connection, read, models, progress)
+        reached = _fill(dsn, connection, read, models, progress)
+        reached = _catch_up(connection, read, models, reached, progress)
         while not _switch(connection, read, models, reached):
+            time.sleep(PATIENCE_S)
             reached = _catch_up(connection, read, models, reached, progress)
 
 
@@ -51,9 +60,11 @@ def compare(
     Raises RebuildRefused while another rebuild is at work, or the live models are behind.
     """
     with _beside(dsn, models) as connection:
-        reached = _fill(connection, read, models, progress)
+        reached = _fill(dsn, connection, read, models, progress)
         with connection.transaction():
-            live = _lock_checkpoints(connection, models)
+            # of one moment: so the live tables can go on while the two are compared
+            connection.execute("set transaction isolation level repeatable read")
+            live = _positions(connection, models)
             if len(set(live.values())) > 1 or min(live.values()) < reached:
                 raise RebuildRefused("the live read models are behind; compare when they have caught up")
             _catch_up(connection, read, models, reached, progress, upto=min(live.values()))
@@ -70,6 +81,7 @@ def _beside(dsn: str, models: Sequence[ReadModel]) -> Iterator[Connection[tuple[
         connection.execute("set search_path = read_next")
         for model in models:
             connection.execute(model.tables.encode())
+            _let_alone(connection, model, "set (autovacuum_enabled = off)")
             build_wall(connection, "read_next", model)
         try:
             yield connection
@@ -78,13 +90,68 @@ def _beside(dsn: str, models: Sequence[ReadModel]) -> Iterator[Connection[tuple[
                 _drop(connection, models)
 
 
-def _fill(connection: Connection[Any], read: Read, models: Sequence[ReadModel], progress: Progress) -> int:
-    reached = _catch_up(connection, read, models, 0, progress)
-    for model in models:
-        connection.execute(model.indexes.encode())
-        for table in model.names:
-            connection.execute(sql.SQL("analyze {}").format(sql.Identifier(table)))
+def _fill(
+    dsn: str, connection: Connection[Any], read: Read, models: Sequence[ReadModel], progress: Progress
+) -> int:
+    """All that the ledger has now. Each model is written over a connection of its own: while the database takes
+    the rows of one, those of the next are made, and the next entries read."""
+    head, reached = _head(connection), 0
+    with ExitStack() as stack:
+        stack.enter_context(_uncollected())
+        pool = stack.enter_context(ThreadPoolExecutor(len(models) + 1, "rebuild"))
+        writers = [(model, stack.enter_context(_writer(dsn))) for model in models]
+        coming = pool.submit(read, reached, BATCH)
+        while reached < head:
+            page = coming.result()
+            coming = pool.submit(read, page.upto, BATCH)
+            entries = [entry for entry in page.entries if entry.position <= head]
+            for written in [pool.submit(_write, writer, model, entries) for model, writer in writers]:
+                written.result()
+            reached = min(page.upto, head)
+            progress(reached, head)
+        coming.cancel()
+        for ready in [pool.submit(_make_ready, writer, model) for model, writer in writers]:
+            ready.result()
     return reached
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """A page's entries are many and in no cycles: to look for some took a seventh of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@contextmanager
+def _writer(dsn: str) -> Iterator[Connection[tuple[Any, ...]]]:
+    with psycopg.connect(dsn, autocommit=True, row_factory=tuple_row) as connection:
+        connection.execute("set search_path = read_next")
+        yield connection
+
+
+def _write(connection: Connection[Any], model: ReadModel, entries: Sequence[Recorded]) -> None:
+    if entries:
+        with connection.transaction(), connection.cursor() as cursor:
+            model.write(cursor, entries)
+
+
+def _let_alone(connection: Connection[Any], model: ReadModel, how: LiteralString) -> None:
+    """Nothing has to be cleaned up while only rows are added."""
+    for table in model.names:
+        connection.execute(sql.SQL("alter table {} " + how).format(sql.Identifier(table)))
+
+
+def _make_ready(connection: Connection[Any], model: ReadModel) -> None:
+    """Vacuumed as well: only then can an index answer by itself."""
+    connection.execute(model.indexes.encode())
+    _let_alone(connection, model, "reset (autovacuum_enabled)")
+    for table in model.names:
+        connection.execute(sql.SQL("vacuum (analyze) {}").format(sql.Identifier(table)))
 
 
 def _catch_up(
@@ -112,10 +179,11 @@ def _switch(connection: Connection[Any], read: Read, models: Sequence[ReadModel]
     """Catch up with what the live tables show, and take their place; False when that took too long to wait."""
     try:
         with connection.transaction():
-            connection.execute("set local lock_timeout = '2s'")
-            live = _lock_checkpoints(connection, models)
+            connection.execute("set local lock_timeout = '2s'")  # the projector's batch, and nobody waits for us
+            live = _positions(connection, models, "for update")
             # Never behind what was shown before: who has read his own write there shall still see it.
             reached = _catch_up(connection, read, models, reached, lambda at, of: None)
+            connection.execute("set local lock_timeout = '200ms'")  # all who come to read wait behind us
             for model in models:
                 for table in model.names:
                     name = sql.Identifier(table)
@@ -133,10 +201,13 @@ def _switch(connection: Connection[Any], read: Read, models: Sequence[ReadModel]
         return False
 
 
-def _lock_checkpoints(connection: Connection[Any], models: Sequence[ReadModel]) -> dict[str, int]:
+def _positions(
+    connection: Connection[Any], models: Sequence[ReadModel], lock: Literal["", "for update"] = ""
+) -> dict[str, int]:
+    """Of the live models, by name."""
     return dict(
         connection.execute(
-            "select model, position from read.checkpoints where model = any (%s) order by model for update",
+            f"select model, position from read.checkpoints where model = any (%s) order by model {lock}",
             ([model.name for model in models],),
         ).fetchall()
     )

@@ -12,7 +12,7 @@ from psycopg.rows import tuple_row
 
 from domain.recorded import Page
 from projections.model import ReadModel, definition
-from projections.wall import build_wall
+from projections.wall import build_doors, build_wall
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ def ensure_tables(connection: Connection[Any], models: Sequence[ReadModel]) -> N
                     (model.name, definition(model)),
                 )
             build_wall(connection, "read", model)
+            build_doors(connection, model)
     outdated = [model for model in models if known.get(model.name, definition(model)) != definition(model)]
     if outdated:
         raise NeedsRebuild(outdated)

@@ -1,6 +1,6 @@
 """Read model: what happened to an incident, in words, one row per event."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, assert_never
 from uuid import UUID
@@ -112,6 +112,7 @@ class Timeline:
     name: str = "timeline"
     rules: int = 2
     names: tuple[str, ...] = ("timeline",)
+    doors: Mapping[str, str] = {}
     tables: str = """
         create table timeline (
             position        bigint primary key,

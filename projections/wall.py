@@ -20,6 +20,14 @@ def build_wall(connection: Connection[Any], schema: str, model: ReadModel) -> No
                 connection.execute(sql.SQL(statement).format(table=name, reader=sql.Identifier(READER)))
 
 
+def build_doors(connection: Connection[Any], model: ReadModel) -> None:
+    """Make the model's functions in `read`, for readers; see `ReadModel.doors`."""
+    for signature, function in model.doors.items():
+        connection.execute(function.encode())
+        connection.execute(f"revoke all on function {signature} from public".encode())
+        connection.execute(f"grant execute on function {signature} to {READER}".encode())
+
+
 _THERE = "select 1 from pg_policies where schemaname = %s and tablename = %s and policyname = 'one_organization'"
 _ENABLE = "alter table {table} enable row level security"
 _POLICY = """

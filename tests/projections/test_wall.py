@@ -143,6 +143,23 @@ def test_nothing_leaks_without_our_own_filters(
     assert asyncio.run(counted(walled=True)) == own_rows
 
 
+def test_the_door_to_the_words_keeps_to_the_organisation(database: Any, two: tuple[UUID, UUID, UUID]) -> None:
+    """It has the rights of the tables' owner, so nothing but its own condition holds it back."""
+    _, second, theirs = two
+
+    def found(organization: str, most: int) -> Any:
+        connection.execute("select set_config('fandesk.organization', %s, false)", (organization,))
+        row = connection.execute("select read.incidents_with('gone', '{}', %s)", (most,)).fetchone()
+        return row[0] if row else row
+
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("set role fandesk_reader")
+        assert found(str(second), 1) == [theirs]
+        assert found(str(second), 0) is None
+        assert found(str(uuid4()), 1) == []
+        assert found("", 1) is None
+
+
 def test_the_pool_shows_each_its_own_and_writes_nothing(database: Any, two: tuple[UUID, UUID, UUID]) -> None:
     first, second, _ = two
     query = "select distinct organization_id from ledger.events"
