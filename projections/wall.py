@@ -1,4 +1,4 @@
-"""The wall between organisations in the tables of read models: see migrations/0007_wall4.sql."""
+"""The wall between organisations in the tables of read models: see migrations/0007_wall.sql."""
 
 from typing import Any
 

@@ -166,7 +166,7 @@ def test_a_migrate_that_is_killed_is_made_good_by_the_next(tmp_path: Path) -> No
     migrated(fandesk("migrate", "--json", "--data", "data", cwd=tmp_path))
     product.start()
     try:
-        assert set(pids(product)) == {"postgres", "project", "notify", "api"}
+        assert set(pids(product)) == {"postgres", "project", "notify", "escalate", "api"}
         assert product.stop() < 10
     finally:
         end(product.process)
