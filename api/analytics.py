@@ -44,7 +44,7 @@ async def summary(
         categories=[none(word) for word in known("category", split(category), (*CATEGORIES, "none"))],
         teams=[none(word) for word in team],
     )
-    async with read.services.pool.connection() as connection, connection.transaction():
+    async with read.services.readers.of(read.organization_id) as connection, connection.transaction():
         await connection.execute("set transaction isolation level repeatable read, read only")
         (overall,) = await figures.summary(connection, cohort, group_by="none", now=now)
         groups = (

@@ -11,8 +11,10 @@ from uuid import UUID
 import psycopg
 from fastapi import Request
 
+from api import access, cookies
 from api.directory import Caller
-from api.problems import Forbidden, Unauthorized
+from api.problems import NotThere, Unauthorized
+from api.refused import forbidden
 from api.services import Services
 from api.views import Answer, incident_view
 from commands.ids import new_id
@@ -22,7 +24,6 @@ from domain.errors import InvalidField
 from domain.events import Actor
 from domain.incident import Incident
 
-SEES_INCIDENTS = frozenset(("super_admin", "org_admin", "responder"))
 READ_WITHIN_S = 5.0
 LONGEST_KEY = 255
 
@@ -34,15 +35,58 @@ async def services(request: Request) -> Services:
 
 
 async def caller(request: Request) -> Caller:
-    """Who asks, by bearer token, and may see incidents. Raises Unauthorized, Forbidden."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    directory = (await services(request)).directory
-    found = await directory.caller(token.strip()) if scheme.lower() == "bearer" else None
+    """Who asks, by bearer token or session, and may do what the route's rule says. Raises Unauthorized, Forbidden,
+    NotThere."""
+    return await _caller(request)
+
+
+async def still(request: Request) -> Caller:
+    """The same of a request that goes on, which is no new use of the session or token."""
+    return await _caller(request, used=False)
+
+
+async def _caller(request: Request, *, used: bool = True) -> Caller:
+    serving = await services(request)
+    found = await _signed_in(request, serving, used)
+    what = access.operation(request)
+    need = access.RULES[what]
+    own = need == "self" and found.scoped and "manage" not in found.powers and request.method not in access.SAFE
+    found = found._replace(what=what)
+    if need not in found.powers or own:
+        raise await forbidden(serving, found, access.WHY[need])
+    named = request.headers.get("fandesk-organization")
+    return found if named is None else await _elsewhere(serving, found, named)
+
+
+async def _signed_in(request: Request, serving: Services, used: bool) -> Caller:
+    """Raises Unauthorized; Forbidden where another site may be behind a request by cookie."""
+    authorization = request.headers.get("authorization")
+    secret = cookies.session_of(request) if authorization is None else None
+    if secret is not None:
+        found = await serving.directory.session(secret, used=used)
+        if found is None:
+            raise Unauthorized("The session has ended: sign in again.")
+        if request.method not in access.SAFE:
+            cookies.check_csrf(request, secret, serving.public_url)
+        return found
+    scheme, _, token = (authorization or "").partition(" ")
+    found = await serving.directory.caller(token.strip(), used=used) if scheme.lower() == "bearer" else None
     if found is None:
         raise Unauthorized("Send a valid API token as Authorization: Bearer.")
-    if found.role not in SEES_INCIDENTS:
-        raise Forbidden("Incidents are for responders and admins; an admin can make you one.")
     return found
+
+
+async def _elsewhere(serving: Services, found: Caller, named: str) -> Caller:
+    """The caller in the organisation that the header names. Raises NotThere, also where it is not theirs."""
+    try:
+        id = UUID(named)
+    except ValueError:
+        raise InvalidField("fandesk-organization", "Must be an organisation's id.") from None
+    if id == found.home:
+        return found
+    if "install" not in found.powers or not await serving.directory.organization_exists(id):
+        raise NotThere("There is no such organisation.")
+    return found._replace(organization_id=id)
 
 
 class Call:

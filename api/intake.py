@@ -6,17 +6,20 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
+from psycopg import Cursor
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from api import schemas
 from api.call import caller, services
+from api.changes import asking, change
 from api.directory import Caller, Integration, new_secret, secret_hash
-from api.problems import Forbidden, NotThere
+from api.problems import NotThere
 from api.services import Services
 from api.shapes import PROBLEMS
 from api.views import Answer
 from commands.ids import new_id
 from commands.incident import ClearAlerts, Trigger, dedup_claim
+from domain.access import integrate
 from domain.decisions import Request as CommandRequest
 from domain.errors import InvalidField
 from domain.events import Actor, AlertSeen
@@ -111,17 +114,14 @@ async def create_integration(
     services: S, caller: Annotated[Caller, Depends(caller)], body: schemas.IntegrationBody
 ) -> Answer:
     """Make a source of alerts. Its key is in this answer and nowhere else: only a hash of it is kept."""
-    if caller.role not in ("super_admin", "org_admin"):
-        raise Forbidden("Integrations are made by admins.")
-    id, key = new_id(), new_secret("fdi")
-    async with services.pool.connection() as connection:
-        await connection.execute(
-            "insert into access.integrations"
-            " (id, organization_id, name, kind, default_severity, default_category, key_hash)"
-            " values (%s, %s, %s, %s, %s, %s, %s)",
-            (id, caller.organization_id, body.name, body.kind, body.default_severity, body.default_category,
-             secret_hash(key)),
-        )  # fmt: skip
+    id, key, ask = new_id(), new_secret("fdi"), asking(caller)
+    row = (id, caller.organization_id, body.name, body.kind, body.default_severity, body.default_category,
+           secret_hash(key))  # fmt: skip
+
+    def write(cursor: Cursor[Any]) -> None:
+        cursor.execute(_INTEGRATION, row)
+
+    await change(services, caller, lambda _: integrate(ask, id, body.kind), write)
     url = f"{services.public_url}/api/v1/integrations/{key}/{body.kind}"
     shown = body.model_dump() | {"id": id, "key": key, "url": url}
     return Answer(shown, 201)
@@ -230,3 +230,9 @@ def _writable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_writable(name): _writable(each) for name, each in value.items()}
     return value
+
+
+_INTEGRATION = """
+    insert into access.integrations
+           (id, organization_id, name, kind, default_severity, default_category, key_hash)
+    values (%s, %s, %s, %s, %s, %s, %s) on conflict (id) do nothing"""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -11,13 +11,19 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from api.reading_pool import ReadingPool
 from domain.errors import Overloaded
-from projections.ledger import Entry, after, entry_json
+from projections.ledger import Entry, after, entry_json, news
 
 log = logging.getLogger(__name__)
 
+HEARTBEAT = b": still here\n\n"
 HEARTBEAT_S = 15.0
 POLL_S = 1.0
+RETRY_S = 0.2
+AT_ONCE = 500
+"""How many entries are read together."""
+
 BEHIND = 1000
 """How many events a slow client may lag before its stream is closed; it resumes by Last-Event-ID."""
 
@@ -46,14 +52,18 @@ class Subscriber:
 class Tail:
     """Reads each new entry of the ledger once, renders it once, and hands it to every stream that wants it.
 
+    It follows positions alone on its own connection. What streams are given is read behind row-level security, for
+    each organisation by itself.
+
     position: the last entry handed out. projected: up to where the read models are known to have come.
     """
 
-    def __init__(self, dsn: str, pool: AsyncConnectionPool[Any]) -> None:
+    def __init__(self, dsn: str, pool: AsyncConnectionPool[Any], readers: ReadingPool) -> None:
         self.position = 0
         self.projected = 0
         self._dsn = dsn
         self._pool = pool
+        self._readers = readers
         self._subscribers: set[Subscriber] = set()
         self._moved = asyncio.Event()
         self._closing = False
@@ -106,39 +116,59 @@ class Tail:
                 self._patient = False  # the projector is away: do not make every reader wait for it
 
     async def stream(
-        self, organization_id: UUID, incident_id: UUID | None, last: int | None
+        self,
+        organization_id: UUID,
+        incident_id: UUID | None,
+        last: int | None,
+        allowed: Callable[[], Awaitable[bool]],
     ) -> AsyncIterator[bytes]:
-        """Server-sent events after position `last` (None: from now on), then live; a comment every 15 s."""
+        """Server-sent events after position `last` (None: from now on), then live; a comment every 15 s.
+
+        allowed: whether who asked still may see them. It is asked before each message, and ends the stream.
+        """
         subscriber = Subscriber(organization_id, incident_id)
         self._subscribers.add(subscriber)
         try:
             sent = self.position if last is None else last
-            if sent > self.position:  # a client that is ahead of this process, or of a ledger that was restored
+            if sent > self.position or not self._begun:  # a client ahead of this process, or of a restored ledger
                 async with self._pool.connection() as connection:
-                    sent = min(sent, await _head(connection))
+                    head = await _head(connection)
+                sent = head if last is None else min(last, head)
             yield f"retry: 1000\n: connected\nid: {sent}\n\n".encode()
             while not self._closing:
-                async with self._pool.connection() as connection:
-                    entries = await after(connection, organization_id, sent, incident_id=incident_id, limit=500)
+                async with self._readers.of(organization_id) as connection:
+                    entries = await after(
+                        connection, organization_id, sent, incident_id=incident_id, limit=AT_ONCE
+                    )
                 for entry in entries:
+                    if not await self._goes_on(allowed):
+                        return
                     yield _render(entry)
                     sent = entry.position
-                if len(entries) < 500:
+                if len(entries) < AT_ONCE:
                     break
             while not self._closing and not subscriber.overrun:
                 try:
                     message = await asyncio.wait_for(subscriber.queue.get(), HEARTBEAT_S)
                 except TimeoutError:
-                    yield b": still here\n\n"
-                    continue
-                if message is None:
+                    message = (sent, HEARTBEAT)
+                if message is None or not await self._goes_on(allowed):
                     return
                 position, text = message
-                if position > sent:
+                if position > sent or text is HEARTBEAT:
                     yield text
                     sent = position
         finally:
             self._subscribers.discard(subscriber)
+
+    async def _goes_on(self, allowed: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether a stream may go on; where the database is away that is known when it is back."""
+        while not self._closing:
+            try:
+                return await allowed()
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                await asyncio.sleep(RETRY_S)
+        return False
 
     async def _follow(self) -> None:
         while True:
@@ -156,9 +186,9 @@ class Tail:
                                 self._advance(int(notice.payload))
                         if self._poll_due():
                             await self._look(connection)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as problem:
-                log.warning("the database is away, following it again shortly: %s", problem)
-                await asyncio.sleep(0.2)
+            except psycopg.Error as problem:
+                log.warning("the ledger could not be read, following it again shortly: %s", problem)
+                await asyncio.sleep(RETRY_S)
 
     def _poll_due(self) -> bool:
         now = asyncio.get_running_loop().time()
@@ -168,17 +198,25 @@ class Tail:
         return due
 
     async def _hand_out(self, connection: AsyncConnection[Any]) -> None:
+        """Everything after `position`. Where a read fails nothing is handed out yet, and all is read again. Who
+        subscribes meanwhile finds it in the ledger."""
         while True:
-            entries = await after(connection, None, self.position, limit=500)
-            for entry in entries:
-                self.position = entry.position
-                text: bytes | None = None
-                for subscriber in self._subscribers:
+            counts, end = await news(connection, self.position, limit=AT_ONCE)
+            heard = counts.keys() & {subscriber.organization_id for subscriber in self._subscribers}
+            entries = {id: await self._read(id, counts[id]) for id in heard}
+            for subscriber in self._subscribers:
+                for entry, text in entries.get(subscriber.organization_id, ()):
                     if subscriber.wants(entry):
-                        text = text or _render(entry)
                         subscriber.offer((entry.position, text))
-            if len(entries) < 500:
+            self.position = end
+            if sum(counts.values()) < AT_ONCE:
                 return
+
+    async def _read(self, organization_id: UUID, count: int) -> list[tuple[Entry, bytes]]:
+        """The organisation's next entries, and each as a message."""
+        async with self._readers.of(organization_id) as connection:
+            entries = await after(connection, organization_id, self.position, limit=count)
+        return [(entry, _render(entry)) for entry in entries]
 
     async def _look(self, connection: AsyncConnection[Any] | None = None) -> None:
         """Ask where the read models are: a notification may have been lost."""

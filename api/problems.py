@@ -11,6 +11,7 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 from starlette.exceptions import HTTPException
 
 from api.directory import Directory
+from api.places import place_in
 from domain import errors
 from domain.words import rfc3339
 
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 STATUS: dict[type[errors.Refusal], tuple[int, str]] = {
     errors.IncidentNotFound: (404, "Not found"),
     errors.NotAllowedNow: (409, "Not allowed in the incident's present status"),
+    errors.NotDefined: (404, "Not found"),
+    errors.NameTaken: (409, "Name taken"),
+    errors.InUse: (409, "In use"),
     errors.IdempotencyKeyReused: (409, "Idempotency-Key already used"),
     errors.DedupKeyTaken: (409, "Another incident is open for the same alerts"),
     errors.StaleVersion: (412, "Changed since"),
@@ -43,6 +47,18 @@ class NumberTaken(errors.Refusal):
     """Another recipient of this organisation has this WhatsApp number."""
 
 
+class NotPossible(errors.Refusal):
+    """As things stand, this cannot be done."""
+
+
+class TooManyAttempts(errors.Refusal):
+    """Too many attempts in too short a time. Again after `retry_after_s` seconds."""
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class Malformed(errors.Refusal):
     """The body is not what it should be, and cannot be read."""
 
@@ -56,6 +72,8 @@ STATUS |= {
     Forbidden: (403, "Not allowed"),
     NotThere: (404, "Not found"),
     NumberTaken: (409, "The number is another recipient's"),
+    NotPossible: (409, "Not possible as it stands"),
+    TooManyAttempts: (429, "Too many attempts"),
     Malformed: (400, "Malformed body"),
     TooLarge: (413, "Too large"),
 }
@@ -73,7 +91,7 @@ def fields(problem: RequestValidationError) -> list[dict[str, str]]:
     """The fields that are wrong and why; never what was sent, which may not even be writable."""
     found = []
     for each in problem.errors():
-        place = [str(part) for part in each["loc"] if part not in ("body", "query", "path", "header")]
+        place = place_in(each["loc"], problem.body)
         detail = str(each["msg"]).removeprefix("Value error, ")
         found.append({"field": _printable(".".join(place) or str(each["loc"][0])), "detail": _printable(detail)})
     return found
@@ -102,6 +120,8 @@ def install(app: FastAPI) -> None:
                 }
             case errors.DedupKeyTaken():
                 more = {"incident": {"id": str(refusal.incident_id)}}
+            case errors.InUse():
+                more = {"in_use_by": list(refusal.by)}
             case errors.StaleVersion():
                 more = {"version": refusal.current}
                 headers["ETag"] = f'"{refusal.current}"'
@@ -111,7 +131,7 @@ def install(app: FastAPI) -> None:
                 more = {"errors": [{"field": "body", "detail": refusal.detail}]}
             case NumberTaken():
                 more = {"errors": [{"field": "whatsapp", "detail": refusal.detail}]}
-            case errors.Overloaded():
+            case errors.Overloaded() | TooManyAttempts():
                 headers["Retry-After"] = str(refusal.retry_after_s)
             case Unauthorized():
                 headers["WWW-Authenticate"] = "Bearer"

@@ -1,6 +1,6 @@
 """Reads of incidents: list, detail, timeline, raw events, deliveries."""
 
-import asyncio
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
@@ -11,17 +11,23 @@ from fastapi import APIRouter, Depends, Query
 from api import schemas, shapes
 from api.call import Reading, reading
 from api.moments import Moment, moment
-from api.services import incident_number
+from api.services import Services, incident_number
 from api.shapes import PROBLEMS, DeliveryPage, IncidentPage, LedgerPage, TimelinePage, shows
 from api.views import Answer, Raw, from_cursor, incident_view, time_or_null, to_cursor
+from commands import codec
+from commands.event_store import recorded
 from domain.errors import IncidentNotFound, InvalidField
 from domain.incident import Incident, fold
+from domain.recorded import Recorded
 from domain.words import CATEGORIES, SEVERITIES, STATUSES, rfc3339
 from projections import deliveries, incidents, ledger, timeline
 
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"], responses=PROBLEMS)
 
 R = Annotated[Reading, Depends(reading)]
+EVERYTHING = 2**31
+"""Of one incident: more entries than any has."""
+
 Limit = Annotated[int, Query(ge=1, le=200)]
 Words = Annotated[list[schemas.Text], Query(max_length=50)]
 
@@ -67,7 +73,7 @@ async def list_incidents(
         end=moment("to", to),
     )
     after = from_cursor(sort, cursor, _PLACES[sort])
-    async with read.services.pool.connection() as connection:
+    async with read.services.readers.of(read.organization_id) as connection:
         try:
             page, place = await incidents.search(connection, which, sort=sort, after=after, limit=limit)
         except psycopg.errors.InternalError_ as too_nested:  # "tsquery stack too small": many a - before a word
@@ -96,7 +102,7 @@ async def get_timeline(
     """What happened to it, in order of when it happened."""
     incident = await _find(read, id)
     after = from_cursor("timeline", cursor, (datetime, int))
-    async with read.services.pool.connection() as connection:
+    async with read.services.readers.of(read.organization_id) as connection:
         page, place = await timeline.of_incident(
             connection, read.organization_id, incident.id, after=after, limit=limit
         )
@@ -123,7 +129,7 @@ async def get_deliveries(
     """Who was alerted about it and what became of that, in the order in which it was to be sent."""
     incident = await _find(read, id)
     after = from_cursor("deliveries", cursor, (datetime, UUID))
-    async with read.services.pool.connection() as connection:
+    async with read.services.readers.of(read.organization_id) as connection:
         page, place = await deliveries.of_incident(
             connection, read.organization_id, incident.id, after=after, limit=limit
         )
@@ -133,7 +139,7 @@ async def get_deliveries(
 
 async def ledger_page(read: Reading, after: int, limit: int, incident_id: UUID | None = None) -> Answer:
     """A page of ledger entries after a position."""
-    async with read.services.pool.connection() as connection:
+    async with read.services.readers.of(read.organization_id) as connection:
         entries = await ledger.after(
             connection, read.organization_id, after, incident_id=incident_id, limit=limit + 1
         )
@@ -142,6 +148,15 @@ async def ledger_page(read: Reading, after: int, limit: int, incident_id: UUID |
     items = b",".join(ledger.entry_json(entry) for entry in page)
     cursor = b"null" if place is None else b'"' + place.encode() + b'"'
     return read.answer(Raw(b'{"items":[' + items + b'],"next_cursor":' + cursor + b"}"))
+
+
+async def history(services: Services, organization_id: UUID, incident_id: UUID) -> list[Recorded]:
+    """All that was recorded of an incident, in order; nothing where the organisation has no such incident."""
+    async with services.readers.of(organization_id) as connection:
+        found = await ledger.after(connection, organization_id, 0, incident_id=incident_id, limit=EVERYTHING)
+    with suppress(codec.OfAnOrganization):
+        return [recorded((e.position, *e[1:3], e.recorded_at, e.topic, bytes(e.state))) for e in found]
+    return []
 
 
 def split(words: list[str]) -> list[str]:
@@ -172,7 +187,7 @@ async def _find(read: Reading, id: str) -> Incident:
         key: UUID | int = UUID(id)
     except ValueError:
         key = incident_number(id)
-    async with read.services.pool.connection() as connection:
+    async with read.services.readers.of(read.organization_id) as connection:
         incident = await incidents.find(connection, read.organization_id, key)
     if incident is None:
         raise IncidentNotFound("There is no such incident.")
@@ -182,11 +197,9 @@ async def _find(read: Reading, id: str) -> Incident:
 async def _as_of(read: Reading, id: str, then: datetime, clock: str) -> Incident:
     """Folded from the ledger by the same rules as ever."""
     incident_id = await read.services.incident_id(read.organization_id, id)
-    loaded = await asyncio.to_thread(read.services.store.load, [incident_id])
-    entries = loaded.streams.get(incident_id, [])
+    entries = await history(read.services, read.organization_id, incident_id)
     known = [e for e in entries if (e.recorded_at if clock == "recorded" else e.event.occurred_at) <= then]
-    of_here = all(entry.event.organization_id == read.organization_id for entry in entries)
-    if not known or known[0].version != 1 or not of_here:
+    if not known or known[0].version != 1:
         raise IncidentNotFound("There was no such incident then.")
     incident = fold(incident_id, (entry.event for entry in known))
     assert incident is not None

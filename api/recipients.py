@@ -13,7 +13,8 @@ from starlette.responses import Response
 from api import schemas, shapes
 from api.call import caller, services
 from api.directory import Caller
-from api.problems import Forbidden, NotThere, NumberTaken
+from api.person_rows import may_change
+from api.problems import NotThere, NumberTaken
 from api.recipient_rules import fallback_scheme, whatsapp_number
 from api.services import Services
 from api.shapes import PROBLEMS, TAKEN, RecipientPage, shows
@@ -24,21 +25,11 @@ from domain.errors import InvalidField
 router = APIRouter(prefix="/api/v1/notifications/recipients", tags=["recipients"], responses=PROBLEMS)
 
 S = Annotated[Services, Depends(services)]
-Reader = Annotated[Caller, Depends(caller)]
-
-
-async def _admin(caller: Reader) -> Caller:
-    """Who asks, and may change who is alerted. Raises Forbidden."""
-    if caller.role not in ("super_admin", "org_admin"):
-        raise Forbidden("Who is alerted is decided by admins.")
-    return caller
-
-
-Admin = Annotated[Caller, Depends(_admin)]
+C = Annotated[Caller, Depends(caller)]
 
 
 @router.post("", status_code=201, responses={**shows(shapes.Recipient, 201), **TAKEN})
-async def create_recipient(services: S, caller: Admin, body: schemas.RecipientBody) -> Answer:
+async def create_recipient(services: S, caller: C, body: schemas.RecipientBody) -> Answer:
     """Add somebody to alert: 201. `severities`: of which they hear; `opt_in`: they agree to be written to;
     `fallback`: an apprise URL that is tried where WhatsApp fails. It is kept encrypted, and only its scheme is
     shown."""
@@ -58,7 +49,7 @@ async def create_recipient(services: S, caller: Admin, body: schemas.RecipientBo
 @router.get("", responses=shows(RecipientPage))
 async def list_recipients(
     services: S,
-    caller: Reader,
+    caller: C,
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Answer:
@@ -73,19 +64,21 @@ async def list_recipients(
 
 
 @router.get("/{id}", responses=shows(shapes.Recipient))
-async def get_recipient(services: S, caller: Reader, id: UUID) -> Answer:
+async def get_recipient(services: S, caller: C, id: UUID) -> Answer:
     """One of them, with what became of the last alert to them."""
     return Answer(await _find(services, caller, id))
 
 
 @router.patch("/{id}", responses={**shows(shapes.Recipient), **TAKEN})
-async def change_recipient(services: S, caller: Admin, id: UUID, body: schemas.RecipientPatch) -> Answer:
+async def change_recipient(services: S, caller: C, id: UUID, body: schemas.RecipientPatch) -> Answer:
     """Change what is named, leave the rest."""
-    await _find(services, caller, id)
+    await _may_touch(services, caller, id)
     changes = await _columns(services, caller, body.model_dump(exclude_unset=True))
     assignments = [f"{name} = %({name})s" for name in changes]
     if "whatsapp" in changes:  # what WhatsApp called the old number says nothing of the new one
         assignments.append("wa_id = case when whatsapp = %(whatsapp)s then wa_id end")
+    if changes.keys() & {"person_id", "whatsapp"}:
+        assignments.append(_once(changes))
     if "opt_in" in body.model_fields_set:
         assignments.append("opted_in_at = case when %(opt_in)s then coalesce(opted_in_at, now()) end")
     if assignments:
@@ -100,8 +93,10 @@ async def change_recipient(services: S, caller: Admin, id: UUID, body: schemas.R
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses={204: {"description": "Removed"}})
-async def remove_recipient(services: S, caller: Admin, id: UUID) -> Response:
-    """Alert them no more. Their name stays on the timelines on which it is; how to reach them is forgotten."""
+async def remove_recipient(services: S, caller: C, id: UUID) -> Response:
+    """Alert them no more. Their name stays on the timelines on which it is; how to reach them is
+    forgotten."""
+    await _may_touch(services, caller, id)
     query = """
         update notify.recipients set removed_at = now(), fallback = null, fallback_kind = null, whatsapp = null,
                wa_id = null
@@ -110,6 +105,13 @@ async def remove_recipient(services: S, caller: Admin, id: UUID) -> Response:
         if await (await connection.execute(query, (caller.organization_id, id))).fetchone() is None:
             raise _not_there()
     return Response(status_code=204)
+
+
+async def _may_touch(services: Services, caller: Caller, id: UUID) -> None:
+    """Whose number it is may be changed by the caller. Raises NotThere, Forbidden."""
+    person = (await _find(services, caller, id))["person"]
+    if person is not None:
+        await may_change(services, caller, person)
 
 
 async def _columns(services: Services, caller: Caller, given: dict[str, Any]) -> dict[str, Any]:
@@ -124,6 +126,14 @@ async def _columns(services: Services, caller: Caller, given: dict[str, Any]) ->
     return columns
 
 
+def _once(changes: dict[str, Any]) -> str:
+    """Whose number it was stays known until it is another number, so that it can be erased with them."""
+    kept = "whatsapp = %(whatsapp)s" if "whatsapp" in changes else "true"
+    unlinked = "person_id" in changes and changes["person_id"] is None
+    whose = "coalesce(person_id, once_person_id)" if unlinked else "once_person_id"
+    return f"once_person_id = case when {kept} then {whose} end"
+
+
 async def _person(services: Services, caller: Caller, id: UUID | None) -> UUID | None:
     if id is not None:
         role = await services.directory.role(caller.organization_id, id)
@@ -131,6 +141,7 @@ async def _person(services: Services, caller: Caller, id: UUID | None) -> UUID |
             raise InvalidField("person", "There is no such person in this organisation.")
         if role == "member":
             raise InvalidField("person", "Is a member, who sees no incidents: make them a responder first.")
+        await may_change(services, caller, id)
     return id
 
 
@@ -144,12 +155,15 @@ async def _fallback(services: Services, url: str | None) -> tuple[bytes | None, 
 
 
 async def _write(services: Services, query: str, values: dict[str, Any]) -> None:
-    """Raises NumberTaken."""
+    """Raises NumberTaken. It looks first: PostgreSQL's log says of a row that it refuses what is in it."""
+    taken = NumberTaken("Another recipient of this organisation has this number.")
     async with services.pool.connection() as connection:
+        if "whatsapp" in values and await (await connection.execute(_HOLDER, values)).fetchone() is not None:
+            raise taken
         try:
             await connection.execute(query.encode(), values)
         except psycopg.errors.UniqueViolation:
-            raise NumberTaken("Another recipient of this organisation has this number.") from None
+            raise taken from None
 
 
 async def _find(services: Services, caller: Caller, id: UUID) -> dict[str, Any]:
@@ -164,7 +178,10 @@ def _not_there() -> NotThere:
 
 
 async def _rows(services: Services, caller: Caller, which: str, values: Any, limit: int) -> list[dict[str, Any]]:
-    async with services.pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+    async with (
+        services.readers.of(caller.organization_id) as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
         await cursor.execute(_ROWS.format(which=which).encode(), (caller.organization_id, *values, limit))
         rows: list[dict[str, Any]] = await cursor.fetchall()
     return rows
@@ -193,6 +210,10 @@ def _view(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_HOLDER = """
+    select 1 from notify.recipients
+     where organization_id = %(organization_id)s and whatsapp = %(whatsapp)s and id <> %(id)s
+       and removed_at is null"""
 _ROWS = """
     select r.id, r.name, r.whatsapp, r.severities, r.person_id, r.opted_in_at, r.fallback_kind, r.created_at,
            d.state, d.at, d.incident_id, i.number

@@ -45,7 +45,7 @@ Time = Annotated[
     AwareDatetime, BeforeValidator(_is_text, json_schema_input_type=str), AfterValidator(_is_writable)
 ]
 
-Severities = Annotated[list[Severity], Field(min_length=1, max_length=50), AfterValidator(_without_doubles)]
+Severities = Annotated[list[Severity], Field(max_length=50), AfterValidator(_without_doubles)]
 
 
 class Body(BaseModel):

@@ -9,6 +9,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from api.directory import Directory
 from api.live import Tail
+from api.oidc_provider import Provider
+from api.reading_pool import ReadingPool
 from commands.append import Key
 from commands.batch import Outcome
 from commands.event_store import LedgerRecorder
@@ -35,6 +37,7 @@ class Services:
     """What the edge works with; made by the composition root."""
 
     pool: AsyncConnectionPool[Any]
+    readers: ReadingPool
     store: LedgerRecorder
     executor: Executor
     directory: Directory
@@ -42,6 +45,8 @@ class Services:
     public_url: str
     vault: Vault | None = None
     """None: there is no key, so nothing that needs one can be kept."""
+    oidc: Provider | None = None
+    """Signs people in; None: none is set up."""
     webhook: WhatsAppWebhook = field(default_factory=WhatsAppWebhook)
     written: int = 0
     """The last position that this process has answered: what its readers may expect to see."""
@@ -68,7 +73,7 @@ class Services:
     async def holder(self, key: Key) -> UUID | None:
         """The incident that holds a claim now."""
         query = "select stream_id from ledger.claims where organization_id = %s and scope = %s and key = %s"
-        async with self.pool.connection() as connection:
+        async with self.readers.of(key.organization_id) as connection:
             row = await (await connection.execute(query, key)).fetchone()
         return row[0] if row else None
 

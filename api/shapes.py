@@ -10,7 +10,8 @@ from domain.words import Category, Severity, Status
 
 
 class Incident(BaseModel):
-    """An incident. Times are RFC 3339 in UTC with microseconds, durations in seconds."""
+    """An incident. Times are RFC 3339 in UTC with microseconds, durations in seconds. maintenance: the window in
+    which it was expected, so that it woke nobody."""
 
     id: UUID
     number: str
@@ -24,6 +25,7 @@ class Incident(BaseModel):
     assignee_name: str | None
     source: str
     dedup_key: str | None
+    maintenance: str | None
     labels: dict[str, str]
     triggered_at: str
     acknowledged_at: str | None

@@ -35,6 +35,7 @@ def incident_view(incident: Incident, names: dict[UUID, str] | None = None) -> d
         "assignee_name": (names or {}).get(incident.assignee) if incident.assignee else None,
         "source": incident.source,
         "dedup_key": incident.dedup_key,
+        "maintenance": incident.maintenance,
         "labels": incident.labels,
         "triggered_at": rfc3339(incident.triggered_at),
         "acknowledged_at": time_or_null(incident.acknowledged_at),

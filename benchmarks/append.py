@@ -225,7 +225,7 @@ def main() -> None:
                 " topic text not null, state bytea not null, recorded_at timestamptz not null)"
             )
         store = compose.open_store(database.dsn)
-        executor = Executor(store, compose.response_targets)
+        executor = Executor(store)
         application = Application[UUID](env=library_settings(database.owner_dsn))
         organization_id = new_id()
         for _ in itertools.islice(lifecycles(executor, organization_id), 4):

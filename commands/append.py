@@ -9,6 +9,7 @@ from uuid import UUID
 
 from commands import codec
 from domain.events import AlertSeen, IncidentEvent
+from domain.organization_events import OrganizationEvent
 from domain.recorded import Recorded
 
 Scope = Literal["number", "dedup", "idempotency"]
@@ -54,7 +55,7 @@ class NewEvent(NamedTuple):
 
     stream_id: UUID
     version: int
-    event: IncidentEvent
+    event: IncidentEvent | OrganizationEvent
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ what is loaded.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -16,10 +16,11 @@ from commands.append import Append, Appended, Claim, Key, Loaded
 from commands.decide import decide
 from commands.event_store import LedgerRecorder, LostConnection
 from commands.incident import IncidentCommand, Trigger
+from commands.organizations import Known
+from commands.outcome import OutcomeUnknown
 from commands.workspace import BatchWorkspace, Remembered, Wanted
 from domain.errors import IdempotencyKeyReused, Overloaded, Refusal, StaleVersion
 from domain.incident import Incident
-from domain.words import Severity
 
 T = TypeVar("T")
 
@@ -28,13 +29,6 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 50
 MAX_REMEMBERED = 2000
 GIVE_UP_AFTER_S = 8.0
-
-
-class OutcomeUnknown(Overloaded):
-    """The database went away while this was being written: it may or may not have been recorded.
-
-    Send it again with the same Idempotency-Key: what was recorded is not recorded twice.
-    """
 
 
 class AlreadyFolded(Exception):
@@ -87,9 +81,9 @@ class Pending:
 class Batches:
     """Settles batches, one at a time: whoever calls takes care of that."""
 
-    def __init__(self, store: LedgerRecorder, targets: Callable[[UUID], Mapping[Severity, int]]) -> None:
+    def __init__(self, store: LedgerRecorder, organization: Callable[[UUID], Known]) -> None:
         self._store = store
-        self._targets = targets
+        self._organization = organization
         self._remembered: dict[UUID, Remembered] = {}
 
     def settle(self, batch: Sequence[Pending]) -> list[Pending]:
@@ -115,7 +109,7 @@ class Batches:
 
     def _run(self, batch: Sequence[Pending]) -> list[Pending]:
         now, again = _one_per_key(batch)
-        work = BatchWorkspace(self._wanted(now), self._load, self._remembered, self._targets)
+        work = BatchWorkspace(self._wanted(now), self._load, self._remembered, self._organization)
         decided = [_decide(p, work) for p in now]
         results = iter(self._append([d.append for d in decided if d.append is not None]))
         lost: set[UUID] = set()
@@ -232,16 +226,14 @@ def _replay(command: IncidentCommand, work: BatchWorkspace) -> Outcome | None:
         return None
     if held.request_hash != command.idempotency.request_hash:
         raise IdempotencyKeyReused("This Idempotency-Key was used for another request.")
-    incident, position = work.as_of(held.stream_id, held.version or 1)
-    created = isinstance(command, Trigger) and held.version == 1
+    incident, position, opened = work.as_of(held.stream_id, held.version or 1)
+    created = isinstance(command, Trigger) and opened
     return Outcome(incident, position, created=created, replayed=True)
 
 
 def _check_version(command: IncidentCommand, work: BatchWorkspace) -> None:
     incident = work.incident(command.request.organization_id, command.incident_id)
-    if incident.version != command.if_match and not work.only_told_of_alerts_since(
-        command.incident_id, command.if_match
-    ):
+    if incident.version != command.if_match and not work.only_told_since(command.incident_id, command.if_match):
         raise StaleVersion(
             f"INC-{incident.number} is at version {incident.version}, not {command.if_match}.",
             current=incident.version,

@@ -1,8 +1,8 @@
 """How each command is decided: the incident as it stands in, events and claims out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol, assert_never
+from typing import Literal, Protocol, assert_never
 from uuid import UUID
 
 from commands.append import Append, Claim, Held, Key, Waiting
@@ -14,10 +14,13 @@ from commands.incident import (
     ChangeSeverity,
     ClearAlerts,
     Correct,
+    EndMaintenance,
+    Escalate,
     FoldAlerts,
     IncidentCommand,
     Investigate,
     Merge,
+    MissTarget,
     PostUpdate,
     RecordAlert,
     Reopen,
@@ -25,11 +28,15 @@ from commands.incident import (
     Trigger,
     dedup_claim,
 )
-from domain import decisions
+from commands.organizations import Known
+from domain import decisions, reactions
 from domain import events as e
+from domain.conditions import Facts
 from domain.errors import DedupKeyTaken, IncidentNotFound, InvalidField
+from domain.escalating import chosen_by
 from domain.incident import Incident
-from domain.words import Severity
+from domain.placing import Place, place
+from domain.words import Category, Severity
 
 
 class Workspace(Protocol):
@@ -41,8 +48,8 @@ class Workspace(Protocol):
     def holder(self, key: Key) -> Held | None:
         """Who holds a claim."""
 
-    def targets(self, organization_id: UUID) -> Mapping[Severity, int]:
-        """The organisation's response targets, in seconds."""
+    def organization(self, organization_id: UUID) -> Known:
+        """The organisation as it stands, or stood a moment ago."""
 
 
 @dataclass(slots=True)
@@ -75,12 +82,19 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
         case PostUpdate():
             events = decisions.post_update(incident, request, body=command.body)
         case ChangeSeverity():
-            targets = look.targets(request.organization_id)
+            known = look.organization(request.organization_id)
             events = decisions.change_severity(
-                incident, request, severity=command.severity, targets=targets, reason=command.reason
+                incident,
+                request,
+                severity=command.severity,
+                targets=known.organization.targets,
+                reason=command.reason,
+                place=_place(known, incident, request, severity=command.severity),
             )
         case ChangeCategory():
-            events = decisions.change_category(incident, request, category=command.category)
+            known = look.organization(request.organization_id)
+            place = _place(known, incident, request, category=command.category)
+            events = decisions.change_category(incident, request, category=command.category, place=place)
         case AssignResponder():
             events = decisions.assign_responder(incident, request, person_id=command.person_id)
         case AssignTeam():
@@ -111,7 +125,7 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
         case FoldAlerts():
             while incident.merged_into is not None:
                 incident = look.incident(request.organization_id, incident.merged_into)
-            events = decisions.receive_alerts(
+            events = reactions.receive_alerts(
                 incident,
                 request,
                 first_at=min(row.received_at for row in command.waiting),
@@ -120,7 +134,7 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
             )
             return Draft(incident.id, {incident.id: events}, Append(folds=[row.id for row in command.waiting]))
         case RecordAlert():
-            events = decisions.record_alert(
+            events = reactions.record_alert(
                 request,
                 outcome=command.outcome,
                 delivery_id=command.delivery_id,
@@ -129,6 +143,22 @@ def decide(command: IncidentCommand, look: Workspace) -> Draft:
                 attempt=command.attempt,
                 reason=command.reason,
             )
+        case Escalate():
+            events = reactions.escalate(
+                incident,
+                request,
+                step=command.step,
+                people=command.people,
+                everybody=command.everybody,
+                round=command.round,
+                reason=command.reason,
+            )
+        case MissTarget():
+            events = reactions.miss_target(incident, request)
+        case EndMaintenance():
+            known = look.organization(request.organization_id)
+            place = _place(known, incident, request)
+            events = reactions.end_maintenance(incident, request, place=place)
         case _:
             assert_never(command)
     return Draft(id, {id: events})
@@ -155,12 +185,14 @@ def _trigger(command: Trigger, look: Workspace) -> Draft:
     held = look.holder(key) if key else None
     if key and held:
         return _attach(command, look.incident(request.organization_id, held.stream_id), key)
+    known = look.organization(request.organization_id)
+    facts = Facts(command.severity, command.category, command.source, command.labels)
     events = decisions.trigger(
         request,
         number=0,  # the ledger puts the organisation's next one there
         title=command.title,
         severity=command.severity,
-        targets=look.targets(request.organization_id),
+        targets=known.organization.targets,
         category=command.category,
         description=command.description,
         labels=command.labels,
@@ -168,10 +200,45 @@ def _trigger(command: Trigger, look: Workspace) -> Draft:
         dedup_key=command.dedup_key,
         team=command.team,
         alerts=distinct(command.alerts),
+        place=place(
+            known.organization,
+            known.router,
+            facts,
+            request.asked_at,
+            team=command.team,
+            windows=known.windows,
+        ),
     )
     id = command.incident_id
     claims = [Claim("take", key, id)] if key else []
     return Draft(id, {id: events}, Append(claims=claims, opens=True))
+
+
+def _place(
+    known: Known,
+    incident: Incident,
+    request: decisions.Request,
+    *,
+    severity: Severity | None = None,
+    category: Category | Literal["as it is"] | None = "as it is",
+) -> Place:
+    """Where an incident goes by itself, with another severity or category. With another category it is routed
+    anew, unless by hand. Somebody looked at it, or the window is over: maintenance does not hold it back."""
+    routed = category != "as it is" and not incident.team_by_hand
+    return place(
+        known.organization,
+        known.router,
+        Facts(
+            severity or incident.severity,
+            incident.category if category == "as it is" else category,
+            incident.source,
+            incident.labels,
+        ),
+        request.asked_at,
+        team=None if routed else incident.team,
+        rule=chosen_by(known.organization, incident),
+        windows=(),
+    )
 
 
 def _attach(command: Trigger, incident: Incident, key: Key) -> Draft:
@@ -184,7 +251,7 @@ def _attach(command: Trigger, incident: Incident, key: Key) -> Draft:
             command.incident_id, request.organization_id, incident.id, request.actor.id, request.asked_at, alerts
         )
         return Draft(incident.id, {}, Append(claims=[still_held], intake=[row]))
-    events = decisions.receive_alerts(
+    events = reactions.receive_alerts(
         incident, request, first_at=request.at, last_at=request.at, alerts=distinct(alerts)
     )
     return Draft(incident.id, {incident.id: events}, Append(claims=[still_held]))

@@ -6,8 +6,9 @@ lets readers miss events); ours is one call of `ledger.append` (see migrations/0
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +34,9 @@ from commands.append import (
     parameters,
     text_array,
 )
+from commands.unasked import said_unasked
 from domain.events import AlertSeen
+from domain.organization_events import OrganizationChange, OrganizationEvent
 from domain.recorded import Page, Recorded
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,7 @@ class LedgerDatastore(PostgresDatastore):
             pool_size=pool_size,
             max_overflow=max_overflow,
             connect_timeout=connect_timeout,
+            pre_ping=True,
             schema="ledger",
         )
         assert isinstance(self.pool.kwargs, dict)
@@ -104,11 +108,13 @@ class LedgerRecorder(PostgresApplicationRecorder):
                 self.datastore.pool.putconn(connection)
 
     def _connection(self) -> Connection[Any]:
-        try:
-            return self._at_hand.pop()
-        except IndexError:
-            self.datastore.pool.open()
-            return self.datastore.pool.getconn()
+        with suppress(IndexError):
+            while said_unasked(connection := self._at_hand.pop()):
+                connection.close()  # or the command would be refused for it
+                self.datastore.pool.putconn(connection)
+            return connection
+        self.datastore.pool.open()
+        return self.datastore.pool.getconn()
 
     def close(self) -> None:
         """Give back and close all connections."""
@@ -141,6 +147,23 @@ class LedgerRecorder(PostgresApplicationRecorder):
         with self._cursor() as cursor:
             cursor.execute(APPEND, parameters(appends), prepare=True)
             return [Appended(*row) for row in cursor.fetchall()]
+
+    def append_with(self, append: Append, write: Callable[[Cursor[Any]], None]) -> Appended:
+        """Write one command's changes and, if they are appended, what `write` does, in one transaction: rows that
+        hold what must not be in the ledger stay in step with it. Raises LostConnection as `append` does; `write`
+        has to bear being called again then."""
+        with self._cursor() as cursor, cursor.connection.transaction():
+            cursor.execute(APPEND, parameters([append]), prepare=True)
+            (row,) = cursor.fetchall()
+            result = Appended(*row)
+            if result.outcome == "appended":
+                write(cursor)
+            return result
+
+    def transact(self, work: Callable[[Cursor[Any]], None]) -> None:
+        """Do something that is no part of the ledger in one transaction. Raises LostConnection."""
+        with self._cursor() as cursor, cursor.connection.transaction():
+            work(cursor)
 
     def load(self, stream_ids: Sequence[UUID], keys: Sequence[Key] = ()) -> "Loaded":
         """The streams named, those that hold the keys named, and who holds the keys; in one round trip."""
@@ -190,9 +213,27 @@ class LedgerRecorder(PostgresApplicationRecorder):
         for row in rows:
             try:
                 entries.append(recorded(row))
+            except codec.OfAnOrganization:
+                continue
             except codec.UnknownEvent as unknown:
                 log.warning("position %d is passed over: %s", row[0], unknown)
         return Page(entries, rows[-1][0] if rows else after)
+
+    def load_organization(
+        self, organization_id: UUID, *, until: datetime | None = None
+    ) -> list[OrganizationEvent]:
+        """What happened to an organisation, in order: its team, rules, roles. until: what was recorded by then."""
+        with self._cursor() as cursor:
+            cursor.execute(_LOAD_STREAMS, (array_literal([organization_id]),), prepare=True, binary=True)
+            rows = cursor.fetchall()
+        events = [codec.decode_any(row[4], row[5]) for row in rows if until is None or row[3] <= until]
+        return [event for event in events if isinstance(event, OrganizationChange)]
+
+    def versions(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """How many events each of these streams has; none is left out."""
+        with self._cursor() as cursor:
+            cursor.execute(_VERSIONS, (array_literal(stream_ids),), prepare=True)
+            return dict(cursor.fetchall())
 
     def head(self) -> int:
         """The position of the last entry, 0 in an empty ledger."""
@@ -229,6 +270,9 @@ _LOAD = f"""
     (select {_COLUMNS}, null, null, null, null, null from ledger.events
       where originator_id = any (array(select unnest(%s::uuid[]) union select stream_id from held))
       order by originator_id, originator_version)"""
+_VERSIONS = """
+    select id, coalesce((select max(originator_version) from ledger.events where originator_id = id), 0)
+      from unnest(%s::uuid[]) id"""
 _WAITING = """
     with due as (
         select stream_id from ledger.intake where not folded group by stream_id
@@ -248,5 +292,7 @@ def recorded(row: tuple[Any, ...]) -> Recorded:
 def _streams(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Recorded]]:
     streams: dict[UUID, list[Recorded]] = {}
     for row in rows:
-        streams.setdefault(row[1], []).append(recorded(row))
+        with suppress(codec.OfAnOrganization):  # the id is an organisation's: there is no such incident
+            entry = recorded(row)
+            streams.setdefault(entry.stream_id, []).append(entry)
     return streams

@@ -8,15 +8,15 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from uuid import UUID
 
-from commands.batch import Batches, Outcome, OutcomeUnknown, Pending
+from commands.batch import Batches, Outcome, Pending
 from commands.event_store import LedgerRecorder
 from commands.incident import IncidentCommand
+from commands.organizations import Organizations
+from commands.outcome import OutcomeUnknown
 from domain.errors import Overloaded
-from domain.words import Severity
 
 MAX_BATCH = 128
 MAX_WAITING = 2000
@@ -29,8 +29,9 @@ class Executor:
     event loop's) are led by a thread of the executor's own.
     """
 
-    def __init__(self, store: LedgerRecorder, targets: Callable[[UUID], Mapping[Severity, int]]) -> None:
-        self._batches = Batches(store, targets)
+    def __init__(self, store: LedgerRecorder) -> None:
+        self.organizations = Organizations(store)
+        self._batches = Batches(store, self.organizations.known)
         self._queue: deque[Pending] = deque()
         self._lock = threading.Lock()
         self._led = False

@@ -165,6 +165,27 @@ class RecordAlert(Command):
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalate(Command):
+    """Go on to the next step of the incident's policy, unless somebody has taken it on."""
+
+    step: int
+    people: tuple[UUID, ...]
+    everybody: bool
+    round: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissTarget(Command):
+    """Say that the response target has passed, unless somebody has taken it on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndMaintenance(Command):
+    """Alert from now on of what a maintenance window held back, unless somebody has taken it on."""
+
+
 IncidentCommand: TypeAlias = (
     Trigger
     | Acknowledge
@@ -181,6 +202,9 @@ IncidentCommand: TypeAlias = (
     | ClearAlerts
     | FoldAlerts
     | RecordAlert
+    | Escalate
+    | MissTarget
+    | EndMaintenance
 )
 
 

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from commands.append import Append, Claim, Held, Key, Loaded, NewEvent
 from commands.decide import Draft
+from commands.organizations import Known
 from domain import events as e
 from domain.errors import IncidentNotFound
 from domain.incident import Incident, fold
-from domain.words import Severity
 
 
 class Remembered(NamedTuple):
@@ -38,10 +38,10 @@ class BatchWorkspace:
         wanted: Wanted,
         load: Callable[[Wanted], Loaded],
         remembered: Mapping[UUID, Remembered],
-        targets: Callable[[UUID], Mapping[Severity, int]],
+        organization: Callable[[UUID], Known],
     ) -> None:
         self.looked: set[UUID] = set()
-        self.targets = targets
+        self.organization = organization
         self._load = load
         self._loaded = load(wanted)
         self._streams = set(wanted.streams)
@@ -73,23 +73,26 @@ class BatchWorkspace:
             self._claims[key] = self._load(Wanted(set(), {key})).claims.get(key)
         return self._claims[key]
 
-    def as_of(self, incident_id: UUID, version: int) -> tuple[Incident, int]:
-        """The incident after `version` events, and the position of the last of them."""
+    def as_of(self, incident_id: UUID, version: int) -> tuple[Incident, int, bool]:
+        """The incident after `version` events, the position of the last of them, and whether the command that
+        recorded this one is the one that opened the incident."""
         stream = self._loaded.streams[incident_id][:version]
         incident = fold(incident_id, (entry.event for entry in stream))
         assert incident is not None
-        return incident, stream[-1].position
+        opened = stream[0].event.causation_id == stream[-1].event.causation_id
+        return incident, stream[-1].position, opened
 
-    def only_told_of_alerts_since(self, incident_id: UUID, version: int | None) -> bool:
-        """Whether all that was recorded after `version` is what became of alerts. Who saw that version has seen
-        the incident as it stands: a message that arrives on a phone must not refuse what a person does."""
+    def only_told_since(self, incident_id: UUID, version: int | None) -> bool:
+        """Whether all that was recorded after `version` is the program's own: what became of alerts, that nobody
+        has come. Who saw that version has seen the incident as it stands: neither a message that arrives on a
+        phone nor a timer must refuse what a person does."""
         later = self._loaded.streams.get(incident_id, [])[version or 0 :]
         incident = self._incidents.get(incident_id)
         return (
             bool(later)
             and incident is not None
             and later[-1].version == incident.version
-            and all(isinstance(entry.event, e.ALERT_STEPS) for entry in later)
+            and all(isinstance(entry.event, e.NOTICES) for entry in later)
         )
 
     def position(self, incident_id: UUID) -> int:

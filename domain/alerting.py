@@ -14,7 +14,7 @@ ALERTED: Final[frozenset[Severity]] = frozenset(("critical", "high"))
 
 MAY_BECOME: Final[dict[DeliveryState, frozenset[DeliveryState]]] = {
     "queued": frozenset(("sending", "cancelled")),
-    "sending": frozenset(("sent", "delivered", "read", "failed", "unknown")),
+    "sending": frozenset(("sent", "delivered", "read", "failed", "unknown", "not_configured")),
     "unknown": frozenset(("sent", "delivered", "read", "failed")),
     "sent": frozenset(("delivered", "read", "failed")),
     "delivered": frozenset(("read",)),
@@ -41,16 +41,24 @@ def calls_for(event: e.IncidentEvent) -> Severity | None:
     """The severity that people have to be alerted of because of this event, None where nobody has to be.
 
     That is an incident triggered as critical or high, or raised to one of them. What the system itself writes
-    down is history that was taken over from elsewhere: it wakes nobody.
+    down is history that was taken over from elsewhere, and what falls into a maintenance window was expected:
+    they wake nobody, until the window is over.
     """
+    if isinstance(event, e.MaintenanceEnded):
+        return event.severity if event.severity in ALERTED else None
     if event.actor.kind == "system":
         return None
     match event:
-        case e.IncidentTriggered(severity=severity) if severity in ALERTED:
+        case e.IncidentTriggered(severity=severity, maintenance=None) if severity in ALERTED:
             return severity
-        case e.SeverityChanged(severity=severity, previous=previous) if severity in ALERTED:
-            return severity if _rank(severity) < _rank(previous) else None
+        case e.SeverityChanged(severity=severity) if severity in ALERTED and is_raised(event):
+            return severity
     return None
+
+
+def is_raised(event: e.SeverityChanged) -> bool:
+    """Whether it is more severe than before."""
+    return _rank(event.severity) < _rank(event.previous)
 
 
 def ends_alerting(event: e.IncidentEvent) -> bool:

@@ -13,9 +13,12 @@ from uuid import UUID
 from domain import events as e
 from domain.errors import InvalidField, NotAllowedNow
 from domain.incident import Incident
-from domain.words import AlertOutcome, Category, Severity, Status
+from domain.placing import NOWHERE, Place
+from domain.words import Category, Severity, Status
 
 Events = tuple[e.IncidentEvent, ...]
+
+SYSTEM = e.Actor(kind="system")
 
 AHEAD = timedelta(minutes=5)
 """How far ahead of our clock a sender's may be."""
@@ -76,10 +79,14 @@ def trigger(
     dedup_key: str | None = None,
     team: str | None = None,
     alerts: tuple[e.AlertSeen, ...] = (),
+    place: Place = NOWHERE,
 ) -> Events:
-    """Open an incident. May be backdated as far as 1970, not more than five minutes ahead of the clock."""
+    """Open an incident. May be backdated as far as 1970, not more than five minutes ahead of the clock.
+
+    place: where it goes by itself; a team named by hand is `team`.
+    """
     _check_instant(request, earliest=EARLIEST, what="1970")
-    return (
+    opened: Events = (
         e.IncidentTriggered(
             **request.meta(),
             number=number,
@@ -93,8 +100,27 @@ def trigger(
             dedup_key=dedup_key,
             team=team,
             alerts=alerts,
+            maintenance=place.maintenance,
         ),
     )
+    return opened + _placed(request, place, team=place.team if team is None else None, person=place.person)
+
+
+def _placed(request: Request, place: Place, *, team: str | None, person: UUID | None) -> Events:
+    """Give it to that team and that person, who were found for it; None: to nobody else."""
+    meta = request.meta() | {"actor": SYSTEM}
+    events: Events = ()
+    if team is not None:
+        events += (e.TeamAssigned(**meta, team=team, because=place.team_because, rule=place.rule),)
+    if person is not None:
+        events += (e.ResponderAssigned(**meta, person_id=person, because=place.person_because),)
+    return events
+
+
+def lacking(incident: Incident, request: Request, place: Place) -> Events:
+    """Give it what it has not."""
+    team = place.team if incident.team is None else None
+    return _placed(request, place, team=team, person=place.person if incident.assignee is None else None)
 
 
 def acknowledge(incident: Incident, request: Request, *, note: str | None = None) -> Events:
@@ -140,8 +166,12 @@ def change_severity(
     severity: Severity,
     targets: Mapping[Severity, int],
     reason: str | None = None,
+    place: Place = NOWHERE,
 ) -> Events:
-    """Set the severity, and with it the response target. Nothing happens where it is that already."""
+    """Set the severity, and with it the response target. Nothing happens where it is that already.
+
+    place: where it goes by itself with that severity; who has it already keeps it.
+    """
     _check(incident, request, "given another severity")
     if severity == incident.severity:
         return ()
@@ -153,15 +183,29 @@ def change_severity(
             response_target_s=targets[severity],
             reason=reason,
         ),
+        *lacking(incident, request, place),
     )
 
 
-def change_category(incident: Incident, request: Request, *, category: Category | None) -> Events:
-    """Set the category. Nothing happens where it is that already."""
+def change_category(
+    incident: Incident, request: Request, *, category: Category | None, place: Place = NOWHERE
+) -> Events:
+    """Set the category. Nothing happens where it is that already.
+
+    place: where it goes by itself with that category. A team that was named by hand keeps it; so does who leads
+    it, if named by hand or at work on it already.
+    """
     _check(incident, request, "given another category")
     if category == incident.category:
         return ()
-    return (e.CategoryChanged(**request.meta(), category=category, previous=incident.category),)
+    moves = place.team not in (None, incident.team) and not incident.team_by_hand
+    leads = incident.assignee is not None and (
+        not moves or incident.lead_by_hand or incident.status != "triggered" or place.person == incident.assignee
+    )
+    return (
+        e.CategoryChanged(**request.meta(), category=category, previous=incident.category),
+        *_placed(request, place, team=place.team if moves else None, person=None if leads else place.person),
+    )
 
 
 def assign_responder(incident: Incident, request: Request, *, person_id: UUID | None) -> Events:
@@ -178,39 +222,6 @@ def assign_team(incident: Incident, request: Request, *, team: str | None) -> Ev
     if team == incident.team:
         return ()
     return (e.TeamAssigned(**request.meta(), team=team),)
-
-
-def receive_alerts(
-    incident: Incident, request: Request, *, first_at: datetime, last_at: datetime, alerts: tuple[e.AlertSeen, ...]
-) -> Events:
-    """Count further alerts that arrived for it while it was open, also where it has been closed since."""
-    count = sum(alert.count for alert in alerts)
-    return (e.AlertReceived(**request.meta(), count=count, first_at=first_at, last_at=last_at, alerts=alerts),)
-
-
-def record_alert(
-    request: Request,
-    *,
-    outcome: AlertOutcome,
-    delivery_id: UUID,
-    recipient_id: UUID,
-    channel: str,
-    attempt: int,
-    reason: str = "",
-) -> Events:
-    """Tell what became of an alert, in any status of the incident: it is so, whatever was decided meanwhile."""
-    step = {"delivery_id": delivery_id, "recipient_id": recipient_id, "channel": channel, "attempt": attempt}
-    kind: type[e.AlertStep]
-    match outcome:
-        case "sent":
-            kind = e.AlertSent
-        case "delivered":
-            kind = e.AlertDelivered
-        case "read":
-            kind = e.AlertRead
-        case "failed":
-            kind, step["reason"] = e.AlertFailed, reason
-    return (kind.model_validate({**request.meta(), **step}),)
 
 
 def merge(incident: Incident, into: Incident, request: Request) -> tuple[Events, Events]:

@@ -37,7 +37,7 @@ class NotAllowedNow(Refusal):
 
 
 class StaleVersion(Refusal):
-    """The incident has changed since the version that the request names."""
+    """What was asked for has changed since the version that the request names."""
 
     def __init__(self, detail: str, *, current: int) -> None:
         super().__init__(detail)
@@ -50,6 +50,22 @@ class InvalidField(Refusal):
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
         self.field = field
+
+
+class NotDefined(Refusal):
+    """The organisation has nothing of that kind and name."""
+
+
+class NameTaken(Refusal):
+    """There is another of that kind and name already."""
+
+
+class InUse(Refusal):
+    """It cannot be removed while something else names it. `by` says what, in words."""
+
+    def __init__(self, detail: str, *, by: tuple[str, ...]) -> None:
+        super().__init__(detail)
+        self.by = by
 
 
 class IdempotencyKeyReused(Refusal):

@@ -52,7 +52,10 @@ class AlertSeen(Value):
 
 
 class IncidentTriggered(Event):
-    """An incident opened. `source` is `api`, an import's name, or the kind of the integration that alerted."""
+    """An incident opened. `source` is `api`, an import's name, or the kind of the integration that alerted.
+
+    maintenance: the window in which it was expected, by name: it wakes nobody.
+    """
 
     number: int
     title: str
@@ -65,6 +68,7 @@ class IncidentTriggered(Event):
     dedup_key: str | None = None
     team: str | None = None
     alerts: tuple[AlertSeen, ...] = ()
+    maintenance: str | None = None
 
 
 class IncidentAcknowledged(Event):
@@ -86,15 +90,21 @@ class UpdatePosted(Event):
 
 
 class ResponderAssigned(Event):
-    """A person leads it now; `person_id` is null when the lead was taken away."""
+    """A person leads it now; `person_id` is null when the lead was taken away. `because`: why, if not by hand."""
 
     person_id: UUID | None = None
+    because: str | None = None
 
 
 class TeamAssigned(Event):
-    """A team owns it now; `team` is null when the owner was taken away."""
+    """A team owns it now; `team` is null when the owner was taken away.
+
+    because: why, if not by hand; rule: the routing rule that chose it, if one did.
+    """
 
     team: str | None = None
+    because: str | None = None
+    rule: UUID | None = None
 
 
 class SeverityChanged(Event):
@@ -123,10 +133,30 @@ class AlertReceived(Event):
 
 
 class IncidentEscalated(Event):
-    """Nobody acknowledged in time, so the next step of the policy was alerted."""
+    """Nobody acknowledged in time, so the next step of the policy was alerted.
+
+    people: who; everybody: also all recipients of the organisation; round: from 2 on a repetition.
+    """
 
     step: int
     reason: str | None = None
+    people: tuple[UUID, ...] | None = None
+    everybody: bool | None = None
+    round: int | None = None
+
+
+class ResponseTargetMissed(Event):
+    """Nobody acknowledged within the response target."""
+
+    response_target_s: int
+
+
+class MaintenanceEnded(Event):
+    """The maintenance window in which it was expected is over, and nobody has taken it on: people are alerted of
+    it from now on. window: its name; severity: the incident's."""
+
+    window: str
+    severity: Severity
 
 
 class IncidentResolved(Event):
@@ -199,8 +229,16 @@ class AlertFailed(AlertStep):
     reason: str
 
 
-ALERT_STEPS = (AlertSent, AlertDelivered, AlertRead, AlertFailed)
-"""They tell of a delivery, and change nothing about the incident itself."""
+NOTICES = (
+    AlertSent,
+    AlertDelivered,
+    AlertRead,
+    AlertFailed,
+    IncidentEscalated,
+    ResponseTargetMissed,
+    MaintenanceEnded,
+)
+"""What the program itself tells of an incident that waits for somebody: no person's change stands against it."""
 
 IncidentEvent: TypeAlias = (
     IncidentTriggered
@@ -213,6 +251,8 @@ IncidentEvent: TypeAlias = (
     | CategoryChanged
     | AlertReceived
     | IncidentEscalated
+    | ResponseTargetMissed
+    | MaintenanceEnded
     | IncidentResolved
     | IncidentReopened
     | IncidentMerged

@@ -33,6 +33,11 @@ class IncidentFacts:
         return self.status in OPEN
 
     @property
+    def waits(self) -> bool:
+        """Whether nobody has taken it on yet, and somebody should."""
+        return self.status == "triggered" and self.merged_into is None
+
+    @property
     def time_to_acknowledge_s(self) -> float | None:
         """Seconds from trigger to the first acknowledgement; null without one. Negative is kept."""
         return _seconds(self.triggered_at, self.acknowledged_at)
@@ -97,6 +102,8 @@ class IncidentFacts:
                 | e.UpdatePosted()
                 | e.AlertReceived()
                 | e.IncidentEscalated()
+                | e.ResponseTargetMissed()
+                | e.MaintenanceEnded()
                 | e.IncidentAbsorbed()
                 | e.AlertSent()
                 | e.AlertDelivered()

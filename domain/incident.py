@@ -22,7 +22,8 @@ CHANGES_STATUS = (
 
 @dataclass(kw_only=True)
 class Incident(IncidentFacts):
-    """Everything known about one incident after `version` events."""
+    """Everything known about one incident after `version` events. team_rule: the routing rule that chose its
+    team, if one did."""
 
     id: UUID
     organization_id: UUID
@@ -35,6 +36,10 @@ class Incident(IncidentFacts):
     source: str = "api"
     source_id: UUID | None = None
     dedup_key: str | None = None
+    maintenance: str | None = None
+    team_rule: UUID | None = None
+    team_by_hand: bool = False
+    lead_by_hand: bool = False
     investigating_at: datetime | None = None
     alert_count: int = 0
     version: int = 1
@@ -55,7 +60,9 @@ class Incident(IncidentFacts):
             source=event.source,
             source_id=event.actor.id if event.actor.kind == "integration" else None,
             dedup_key=event.dedup_key,
+            maintenance=event.maintenance,
             team=event.team,
+            team_by_hand=event.team is not None,
             triggered_at=event.occurred_at,
             status_by=event.actor,
             status_at=event.occurred_at,
@@ -77,6 +84,11 @@ class Incident(IncidentFacts):
             case e.InvestigationStarted() | e.IncidentReopened():
                 if self.investigating_at is None:
                     self.investigating_at = event.occurred_at
+            case e.TeamAssigned():
+                self.team_rule = event.rule
+                self.team_by_hand = event.team is not None and event.because is None
+            case e.ResponderAssigned():
+                self.lead_by_hand = event.person_id is not None and event.because is None
             case e.AlertReceived():
                 self.alert_count += event.count
             case e.IncidentAbsorbed():

@@ -1,6 +1,6 @@
 """Whether a role that runs alone does its work: the health check of its container (compose.yaml).
 
-    python -m fandesk.alive relay       a role that follows the ledger: `project`, `relay`, `notify`
+    python -m fandesk.alive relay       a role that follows the ledger: `project`, `relay`, `notify`, `escalate`
     python -m fandesk.alive URL         what answers HTTP: the role api at .../healthz
 
 Exit status 0: yes; 1: no, and why. Not part of `fandesk`, which takes seconds to load: this runs every 15.

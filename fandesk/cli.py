@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from commands.importers import NotThisFormat
 from fandesk import compose, first_start
 from fandesk.account import EmbeddedPostgresError
+from fandesk.apply_cli import apply_command
 from fandesk.dead_letters_cli import dead_letters_app
 from fandesk.demo import demo as demo_of
 from fandesk.demo import fill
@@ -22,13 +23,17 @@ from fandesk.embedded import EmbeddedPostgres
 from fandesk.importing import FORMATS, NothingToImportInto, import_file, words
 from fandesk.migrate import MigrationError
 from fandesk.options import Data, Host, Json, Port
+from fandesk.org_cli import org_app
+from fandesk.organizing import CannotBe
+from fandesk.person_cli import person_app
 from fandesk.place import DEFAULT_DATA, NoData, begin, bring_up_to_date, config_of, database, is_external, ledger
 from fandesk.progress import Say, progress
 from fandesk.ready import is_ready
-from fandesk.roles_cli import api, notify, project, relay
+from fandesk.roles_cli import api, escalate, notify, project, relay
 from fandesk.sandbox_cli import serve, whatsapp_sandbox
 from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
+from fandesk.team_cli import team_app
 from projections.rebuild import RebuildRefused, compare, rebuild
 
 app = typer.Typer(
@@ -40,8 +45,12 @@ app = typer.Typer(
 token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
 app.add_typer(token_app, name="token")
 app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(org_app, name="org")
+app.add_typer(person_app, name="person")
+app.add_typer(team_app, name="team")
+app.command(name="apply")(apply_command)
 app.command()(whatsapp_sandbox)
-for role in (api, project, notify, relay):
+for role in (api, project, notify, escalate, relay):
     app.command()(role)
 
 
@@ -52,10 +61,12 @@ REFUSALS = (
     NotThisFormat,
     NothingToImportInto,
     NoData,
+    CannotBe,
     compose.NoKafka,
 )
 """What is told by its own words."""
 
+FIRST_LINK = "To sign in the first time, within 24 hours and only once"
 FIRST_TOKEN = "The first super admin's API token, shown only now"  # noqa: S105 - words, no token
 SET_TOKEN = "the one in FANDESK_ADMIN_TOKEN"  # noqa: S105
 
@@ -125,6 +136,7 @@ def up(
 
     def show_token() -> None:
         for first in made:
+            say(f"{FIRST_LINK}: {config.public_url}/auth/link/{first.link}")
             say(f"{FIRST_TOKEN}: {first.token if settings.admin_token is None else SET_TOKEN}")
         made.clear()
 
@@ -132,6 +144,7 @@ def up(
     roles = [
         Role("project", lambda: compose.run_projector(config)),
         Role("notify", lambda: compose.run_notify(config)),
+        Role("escalate", lambda: compose.run_escalate(config)),
         Role("api", lambda: compose.run_api(config)),
     ]
     if play is not None:
@@ -158,7 +171,8 @@ def migrate_command(data: Data = None, as_json: Json = False) -> None:
     words = f"{len(done)} migrations run." if done else "The schema is up to date."
     if first is not None:
         result["token"] = first.token if settings.admin_token is None else None
-        words += f"\n{FIRST_TOKEN}: {result['token'] or SET_TOKEN}"
+        result["link"] = f"{config.public_url}/auth/link/{first.link}"
+        words += f"\n{FIRST_LINK}: {result['link']}\n{FIRST_TOKEN}: {result['token'] or SET_TOKEN}"
     _tell(result, as_json, words)
 
 

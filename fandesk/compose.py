@@ -3,11 +3,10 @@
 import gc
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from uuid import UUID
 
 import httpx
 import psycopg
@@ -19,18 +18,23 @@ from psycopg_pool import AsyncConnectionPool
 from api.app import create_app
 from api.directory import Directory
 from api.live import Tail
+from api.oidc_provider import Provider
+from api.pools import LastingPool
+from api.reading_pool import ReadingPool
 from api.services import Services, WhatsAppWebhook
 from commands.event_store import CHANNEL, LedgerDatastore, LedgerRecorder
 from commands.executor import Executor
 from commands.intake import IntakeFolder
 from commands.vault import Vault, key_in
-from domain.words import RESPONSE_TARGETS_S, Severity
 from projections.facts import Facts
 from projections.incidents import Incidents
 from projections.model import ReadModel
 from projections.rebuild import rebuild
 from projections.runner import NeedsRebuild, Runner, ensure_tables
 from projections.timeline import Timeline
+from workers.escalator.escalator import Escalator
+from workers.escalator.firing import Firing
+from workers.escalator.timers import Timers
 from workers.notifier.cloud_api import CloudApi, CloudApiSettings
 from workers.notifier.notifier import Notifier
 from workers.notifier.plan import Plan
@@ -38,6 +42,7 @@ from workers.projector import project, until_told_to_stop
 from workers.stream.address import Kafka
 from workers.stream.consumer import Consumer
 from workers.stream.log import LogSource
+from workers.stream.organizations import patient
 from workers.stream.source import Source
 
 log = logging.getLogger("fandesk")
@@ -46,9 +51,19 @@ VERSION = version("fandesk")
 
 
 @dataclass(frozen=True)
+class Oidc:
+    """An OpenID Connect provider, and what it knows this installation by."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Config:
     """What the roles need to know. dsn: the program's own rights; owner_dsn: those that may change the schema.
 
+    trusted_proxies: addresses and networks with commas between, whose word on who asks is taken.
     secret_key: as it was set; else secret_file has it, or will when it is first needed (see `vault`). kafka: None
     where the ledger is read directly. whatsapp: None where it is not set up.
     """
@@ -59,11 +74,13 @@ class Config:
     public_url: str
     host: str = "127.0.0.1"
     port: int = 8080
+    trusted_proxies: str = ""
     secret_key: str | None = field(default=None, repr=False)
     secret_file: Path | None = None
     webhook: WhatsAppWebhook = field(default_factory=WhatsAppWebhook)
     whatsapp: CloudApiSettings | None = None
     kafka: Kafka | None = None
+    oidc: Oidc | None = None
 
 
 def tune() -> None:
@@ -86,11 +103,6 @@ def open_store(dsn: str) -> LedgerRecorder:
     return LedgerRecorder(LedgerDatastore(dsn))
 
 
-def response_targets(organization_id: UUID) -> Mapping[Severity, int]:
-    """An organisation's response targets, in seconds."""
-    return RESPONSE_TARGETS_S
-
-
 def vault(config: Config) -> Vault | None:
     """Where secrets are kept that have to be read again; None where there is no key and no place for one."""
     key, file = config.secret_key, config.secret_file
@@ -103,18 +115,29 @@ def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
     """What the HTTP edge works with."""
 
     async def opened() -> AsyncIterator[Services]:
-        pool = AsyncConnectionPool(
-            config.dsn, min_size=1, max_size=8, timeout=5, open=False, kwargs={"autocommit": True}, max_waiting=500
-        )
+        pool = LastingPool(config.dsn)
+        readers = ReadingPool(config.dsn)
         await pool.open()
+        await readers.open()
         store = open_store(config.dsn)
-        executor = Executor(store, response_targets)
+        executor = Executor(store)
         folder = IntakeFolder(store, executor)
-        tail = Tail(config.dsn, pool)
+        tail = Tail(config.dsn, pool, readers)
         await tail.start()
         folder.start()
+        set_up = config.oidc
+        oidc = Provider(set_up.issuer, set_up.client_id, set_up.client_secret) if set_up is not None else None
         made = Services(
-            pool, store, executor, Directory(pool), tail, config.public_url, vault(config), config.webhook
+            pool,
+            readers,
+            store,
+            executor,
+            Directory(pool),
+            tail,
+            config.public_url,
+            vault(config),
+            oidc,
+            config.webhook,
         )
         try:
             yield made
@@ -123,6 +146,7 @@ def services(config: Config) -> Callable[[], AsyncIterator[Services]]:
             await tail.stop()
             executor.close()
             store.close()
+            await readers.close()
             await pool.close()
 
     return opened
@@ -151,6 +175,8 @@ def run_api(config: Config) -> None:
         application,
         host=config.host,
         port=config.port,
+        proxy_headers=bool(config.trusted_proxies),
+        forwarded_allow_ips=config.trusted_proxies,  # not null: that would be 127.0.0.1
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -207,7 +233,7 @@ def run_notify(config: Config) -> None:
 
 async def _notify(config: Config) -> None:
     store = open_store(config.dsn)
-    executor = Executor(store, response_targets)
+    executor = Executor(store)
     pool = AsyncConnectionPool(
         config.dsn, min_size=1, max_size=6, timeout=5, open=False, kwargs={"autocommit": True}
     )
@@ -225,6 +251,21 @@ async def _notify(config: Config) -> None:
             await notifier.run()
         finally:
             await pool.close()
+    executor.close()
+    store.close()
+
+
+def run_escalate(config: Config) -> None:
+    """The role `escalate`: alert further for as long as nobody acknowledges, until SIGTERM."""
+    tune()
+    store = open_store(config.dsn)
+    executor = Executor(store)
+    timers = Timers(patient(executor.organizations.now))
+
+    def follower(set_: Callable[[], None]) -> Consumer:
+        return Consumer(config.dsn, "escalate", source(config), timers.react, set_)
+
+    Escalator(config.dsn, Firing(store, executor), follower).run(until_told_to_stop())
     executor.close()
     store.close()
 

@@ -76,7 +76,8 @@ def fill(config: compose.Config) -> None:
     with psycopg.connect(config.dsn) as connection:
         row = connection.execute(
             "select o.id, p.id from access.organizations o join access.people p on p.organization_id = o.id"
-            " where not exists (select from ledger.events) order by o.created_at, p.created_at limit 1"
+            " where not exists (select from ledger.events where topic like 'IncidentTriggered/%')"
+            " order by o.created_at, p.created_at limit 1"
         ).fetchone()
         if row is None:
             return
@@ -87,7 +88,7 @@ def fill(config: compose.Config) -> None:
             (new_id(), organization_id, PHONE, person_id),
         )
     with ledger(config) as store:
-        executor = Executor(store, compose.response_targets)
+        executor = Executor(store)
         for past in HISTORY:
             for command in _commands(organization_id, person_id, past):
                 executor.execute(command)

@@ -61,6 +61,7 @@ _SETTINGS = {
     "logging_collector": "off",
     "log_destination": "stderr",
     "log_checkpoints": "off",
+    "log_error_verbosity": "terse",  # a DETAIL has what is in the row: people's addresses and numbers
     "log_line_prefix": "%m [%p] ",
 }
 

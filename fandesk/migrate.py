@@ -1,6 +1,7 @@
 """Brings the database's schema up to date: ordered SQL files, each run once, its checksum remembered."""
 
 import hashlib
+from contextlib import suppress
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -11,11 +12,11 @@ LOCK = 7308604896
 """The advisory lock that lets one process migrate at a time."""
 
 GRANTS = """
-grant usage on schema ledger, access, read, read_next, read_old, stream, notify to {role};
+grant usage on schema ledger, access, read, read_next, read_old, stream, notify, escalation to {role};
 grant create on schema read, read_next, read_old to {role};
 grant select on all tables in schema ledger, migrations to {role};
 grant usage on schema migrations to {role};
-grant select, insert, update, delete on all tables in schema access, stream, notify to {role};
+grant select, insert, update, delete on all tables in schema access, stream, notify, escalation to {role};
 grant execute on all functions in schema ledger to {role};
 """
 
@@ -24,6 +25,9 @@ GRANT_READ = "grant select, insert, update, delete on read.{table} to {role}"
 which none is a superuser the owner of the schema may give no rights on those."""
 
 OURS_IN_READ = "select tablename from pg_tables where schemaname = 'read' and pg_has_role(tableowner, 'usage')"
+
+
+READER = "fandesk_reader"
 
 
 class MigrationError(Exception):
@@ -65,6 +69,7 @@ def migrate(dsn: str, *, app_role: str | None = None) -> list[str]:
             )
         done: dict[str, str] = dict(connection.execute("select name, checksum from migrations.done").fetchall())
         run = [step for step in migrations() if not _is_done(step, done)]
+        _ensure_reader(connection, app_role)
         for step in run:
             with connection.transaction():
                 connection.execute(step.text.encode())
@@ -74,6 +79,27 @@ def migrate(dsn: str, *, app_role: str | None = None) -> list[str]:
         if app_role is not None and (run or not _is_granted(connection, app_role)):
             _grant(connection, app_role)
         return [step.name for step in run]
+
+
+def _ensure_reader(connection: psycopg.Connection[tuple[object, ...]], app_role: str | None) -> None:
+    """Have the role that reads behind the wall between organisations, and let the program take it. Raises
+    MigrationError, with what somebody else has to run, where that may not be done here."""
+    role = sql.Literal(app_role) if app_role is not None else sql.SQL("current_user")
+    name = sql.Identifier(app_role) if app_role is not None else sql.SQL("current_user")
+    try:
+        if connection.execute("select 1 from pg_roles where rolname = %s", (READER,)).fetchone() is None:
+            with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):  # of another database's
+                connection.execute(f"create role {READER} nologin".encode())
+        member = connection.execute(sql.SQL("select pg_has_role({}, %s, 'member')").format(role), (READER,))
+        if member.fetchone() == (False,):
+            connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(READER), name))
+    except psycopg.errors.InsufficientPrivilege:
+        user = app_role or connection.info.user
+        raise MigrationError(
+            f"The role {READER} holds organisations apart, and may not be made here. As a superuser, run once:\n"
+            f"  create role {READER} nologin;\n"
+            f'  grant {READER} to "{user}";'
+        ) from None
 
 
 def _grant(connection: psycopg.Connection[tuple[object, ...]], app_role: str) -> None:

@@ -1,5 +1,6 @@
 """Where the data are: an external PostgreSQL, or the embedded one in a data folder, running or not."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,15 +13,18 @@ from api.services import WhatsAppWebhook
 from commands.event_store import LedgerRecorder
 from fandesk import compose
 from fandesk.embedded import EmbeddedPostgres, borrowed
-from fandesk.first_start import FirstStart, first_start
+from fandesk.first_start import FirstStart, first_start, put_access_on_record
 from fandesk.migrate import migrate
 from fandesk.settings import Settings
 from workers.notifier.cloud_api import CloudApiSettings
 from workers.stream.address import Kafka
 
+log = logging.getLogger(__name__)
+
 DEFAULT_DATA = Path("fandesk-data")
 APP_ROLE = "fandesk"
 KEY_FILE = "secret.key"
+SHORTEST_TOKEN = 20
 
 
 class NoData(Exception):
@@ -38,6 +42,7 @@ def config_of(
     """What the roles need to know. postgres: the embedded one; None: the one that the settings name."""
     return replace(
         _addresses(settings, postgres, host, port),
+        trusted_proxies=settings.trusted_proxies or "",
         secret_key=_shown(settings.secret_key),
         secret_file=postgres.data / KEY_FILE if postgres is not None else None,
         webhook=WhatsAppWebhook(
@@ -46,6 +51,7 @@ def config_of(
             phone_number_id=settings.whatsapp_phone_number_id,
         ),
         kafka=kafka_of(settings),
+        oidc=_oidc(settings),
         whatsapp=_cloud_api(settings),
     )
 
@@ -62,7 +68,16 @@ def _cloud_api(settings: Settings) -> CloudApiSettings | None:
         template=settings.whatsapp_template,
         template_language=settings.whatsapp_template_language,
         pair_interval_s=settings.whatsapp_pair_interval_s,
+        code_template=settings.whatsapp_code_template,
     )
+
+
+def _oidc(settings: Settings) -> compose.Oidc | None:
+    """Who signs people in, where the settings name a provider and what it knows us by."""
+    secret = _shown(settings.oidc_client_secret)
+    if settings.oidc_issuer is None or settings.oidc_client_id is None or secret is None:
+        return None
+    return compose.Oidc(settings.oidc_issuer, settings.oidc_client_id, secret)
 
 
 def _shown(secret: SecretStr | None) -> str | None:
@@ -135,5 +150,16 @@ def bring_up_to_date(config: compose.Config) -> list[str]:
 
 
 def begin(config: compose.Config, settings: Settings) -> FirstStart | None:
-    """Make the first organisation and its super admin; None where there are some already."""
-    return first_start(config.owner_dsn, settings.organization, _shown(settings.admin_token))
+    """Make the first organisation and its super admin; None where there are some already. Who has access from
+    before that was put on record is on record afterwards."""
+    token = _shown(settings.admin_token)
+    made = first_start(config.owner_dsn, settings.organization, token)
+    if made is not None and token is not None and len(token) < SHORTEST_TOKEN:
+        log.warning(
+            "FANDESK_ADMIN_TOKEN has fewer than %s characters: whoever guesses it may do everything here."
+            " Make a longer one with `fandesk token create`, and revoke this one.",
+            SHORTEST_TOKEN,
+        )
+    if made is None:
+        put_access_on_record(config.owner_dsn)
+    return made

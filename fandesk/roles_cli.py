@@ -1,4 +1,4 @@
-"""`fandesk api`, `project`, `notify`, `relay`: one role alone, for installations of several machines."""
+"""`fandesk api`, `project`, `notify`, `escalate`, `relay`: one role alone, for several machines."""
 
 from fandesk import compose
 from fandesk.options import Data, Host, Port
@@ -21,6 +21,12 @@ def notify(data: Data = None) -> None:
     """Run the role notify alone: alerts to people, and what they answer."""
     with database(data) as config:
         compose.run_notify(config)
+
+
+def escalate(data: Data = None) -> None:
+    """Run the role escalate alone: alerts go on for as long as nobody acknowledges."""
+    with database(data) as config:
+        compose.run_escalate(config)
 
 
 def relay(data: Data = None) -> None:

@@ -1,6 +1,7 @@
 """Settings from the environment, prefix FANDESK_."""
 
 import base64
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -20,6 +21,10 @@ class Settings(BaseSettings):
 
     public_url: str | None = None
     """Where people and alert senders reach this installation. Unset: http://HOST:PORT."""
+
+    trusted_proxies: str | None = None
+    """Addresses or networks of proxies, with commas between, whose X-Forwarded-For and X-Forwarded-Proto are
+    believed. Unset: nobody's are."""
 
     admin_token: SecretStr | None = None
     """On first start only: the first super admin's API token, instead of one made up."""
@@ -64,6 +69,26 @@ class Settings(BaseSettings):
     whatsapp_template: str = "incident_alert"
 
     whatsapp_template_language: str = "en_US"
+
+    whatsapp_code_template: str = "sign_in_code"
+    """The approved template that brings the code which confirms a person's own number."""
+
+    oidc_issuer: str | None = None
+    """The address of an OpenID Connect provider that signs people in. Unset: there is none."""
+
+    oidc_client_id: str | None = None
+
+    oidc_client_secret: SecretStr | None = None
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, proxies: str | None) -> str | None:
+        for proxy in proxies.split(",") if proxies is not None else ():
+            try:
+                ip_network(proxy.strip())
+            except ValueError as wrong:
+                raise ValueError(f"must be addresses or networks such as 10.0.0.0/8: {wrong}") from None
+        return proxies
 
     @field_validator("secret_key")
     @classmethod

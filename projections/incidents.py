@@ -21,7 +21,7 @@ class Incidents:
     """
 
     name: str = "incidents"
-    rules: int = 1
+    rules: int = 3
     names: tuple[str, ...] = ("incidents",)
     tables: str = """
         create table incidents (
@@ -38,6 +38,10 @@ class Incidents:
             source            text not null,
             source_id         uuid,
             dedup_key         text,
+            maintenance       text,
+            team_rule         uuid,
+            team_by_hand      boolean not null,
+            lead_by_hand      boolean not null,
             labels            jsonb not null,
             triggered_at      timestamptz not null,
             acknowledged_at   timestamptz,

@@ -25,17 +25,14 @@ class Entry(NamedTuple):
 
 async def after(
     connection: AsyncConnection[Any],
-    organization_id: UUID | None,
+    organization_id: UUID,
     position: int,
     *,
     incident_id: UUID | None = None,
     limit: int,
 ) -> Sequence[Entry]:
-    """The entries after a position, in order: of one incident, of an organisation, or (None) of all."""
-    where, values = "", []
-    if organization_id is not None:
-        where += " and organization_id = %s"
-        values.append(organization_id)
+    """The entries of an organisation after a position, in order; or those of one incident."""
+    where, values = " and organization_id = %s", [organization_id]
     if incident_id is not None:
         where += " and originator_id = %s"
         values.append(incident_id)
@@ -45,6 +42,26 @@ async def after(
         (position, *values, limit),
     )
     return [Entry(*row) for row in await cursor.fetchall()]
+
+
+class News(NamedTuple):
+    """What there is after a position, up to `end`: how many entries, by organisation."""
+
+    counts: dict[UUID, int]
+    end: int
+
+
+async def news(connection: AsyncConnection[Any], position: int, *, limit: int) -> News:
+    """Who has entries among the next `limit`, and no more than that about them."""
+    rows = await (await connection.execute(_NEWS, (position, limit))).fetchall()
+    return News({id: count for id, count, _ in rows}, max((end for *_, end in rows), default=position))
+
+
+_NEWS = """
+    select organization_id, count(*), max(notification_id)
+      from (select organization_id, notification_id from ledger.events
+             where notification_id > %s order by notification_id limit %s) as next
+     group by organization_id"""
 
 
 def entry_json(entry: Entry) -> bytes:

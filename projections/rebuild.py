@@ -11,6 +11,7 @@ from psycopg.rows import tuple_row
 
 from projections.model import ReadModel, definition
 from projections.runner import Read
+from projections.wall import build_wall
 
 BATCH = 20_000
 _REBUILD_LOCK = 7308604898
@@ -69,6 +70,7 @@ def _beside(dsn: str, models: Sequence[ReadModel]) -> Iterator[Connection[tuple[
         connection.execute("set search_path = read_next")
         for model in models:
             connection.execute(model.tables.encode())
+            build_wall(connection, "read_next", model)
         try:
             yield connection
         finally:

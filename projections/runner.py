@@ -12,6 +12,7 @@ from psycopg.rows import tuple_row
 
 from domain.recorded import Page
 from projections.model import ReadModel, definition
+from projections.wall import build_wall
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ def ensure_tables(connection: Connection[Any], models: Sequence[ReadModel]) -> N
                     "insert into read.checkpoints (model, position, definition) values (%s, 0, %s)",
                     (model.name, definition(model)),
                 )
+            build_wall(connection, "read", model)
     outdated = [model for model in models if known.get(model.name, definition(model)) != definition(model)]
     if outdated:
         raise NeedsRebuild(outdated)

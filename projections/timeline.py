@@ -25,7 +25,8 @@ def tell(event: e.IncidentEvent) -> Told:
     """What an event says on the timeline."""
     match event:
         case e.IncidentTriggered():
-            return Told(f"Triggered as {event.severity}", event.description or None)
+            during = f", expected during maintenance “{event.maintenance}”" if event.maintenance else ""
+            return Told(f"Triggered as {event.severity}{during}", event.description or None)
         case e.IncidentAcknowledged():
             return Told("Acknowledged", event.note)
         case e.InvestigationStarted():
@@ -35,9 +36,9 @@ def tell(event: e.IncidentEvent) -> Told:
         case e.ResponderAssigned(person_id=None):
             return Told("Lead taken away")
         case e.ResponderAssigned():
-            return Told("Assigned to {person}", None, event.person_id)
+            return Told("Assigned to {person}", event.because, event.person_id)
         case e.TeamAssigned():
-            return Told(f"Owned by {event.team}" if event.team else "No team owns it any more")
+            return Told(f"Owned by {event.team}" if event.team else "No team owns it any more", event.because)
         case e.SeverityChanged():
             return Told(f"Severity changed from {event.previous} to {event.severity}", event.reason)
         case e.CategoryChanged():
@@ -46,7 +47,12 @@ def tell(event: e.IncidentEvent) -> Told:
         case e.AlertReceived():
             return Told(_alerts(event.count), "\n".join(alert.summary for alert in event.alerts) or None)
         case e.IncidentEscalated():
-            return Told(f"Escalated to step {event.step}", event.reason)
+            whom, person = _whom(event)
+            return Told(f"Escalated to step {event.step}{whom}", event.reason, person)
+        case e.ResponseTargetMissed():
+            return Told(f"Nobody acknowledged within {_words(event.response_target_s)}")
+        case e.MaintenanceEnded():
+            return Told(f"Maintenance “{event.window}” is over, and nobody has taken this on")
         case e.IncidentResolved():
             return Told("Resolved", event.note)
         case e.IncidentReopened():
@@ -71,8 +77,24 @@ def tell(event: e.IncidentEvent) -> Told:
             assert_never(event)
 
 
+def _whom(event: e.IncidentEscalated) -> tuple[str, UUID | None]:
+    """Whom a step alerts, as a part of a summary, and the person whose name it needs."""
+    people = event.people or ()
+    if event.everybody:
+        return ": everybody", None
+    if len(people) == 1:
+        return ": {person}", people[0]
+    return (f": {len(people)} people" if people else ""), None
+
+
 def _alerts(count: int) -> str:
     return "1 further alert received" if count == 1 else f"{count} further alerts received"
+
+
+def _words(seconds: int) -> str:
+    """A response target, as people say it."""
+    size, unit = next(each for each in ((3600, "hour"), (60, "minute"), (1, "second")) if seconds % each[0] == 0)
+    return f"{seconds // size} {unit}{'' if seconds == size else 's'}"
 
 
 def _on(event: e.AlertStep) -> str:
@@ -88,7 +110,7 @@ class Timeline:
     """One row per event of an incident; shown in order of when it happened, then of the ledger."""
 
     name: str = "timeline"
-    rules: int = 1
+    rules: int = 2
     names: tuple[str, ...] = ("timeline",)
     tables: str = """
         create table timeline (

@@ -3,7 +3,7 @@
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,6 +97,11 @@ def all_pages(org: Org, path: str, **params: Any) -> Iterator[list[dict[str, Any
     raise AssertionError("the pages never end")
 
 
+def about_incidents(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries but for those about the organisation itself: who got access to it, and the like."""
+    return [entry for entry in entries if entry["incident_id"] != entry["payload"]["organization_id"]]
+
+
 def cursor_of(*values: Any) -> str:
     """A cursor as somebody would forge it."""
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
@@ -129,6 +134,11 @@ class Stream:
     @property
     def ids(self) -> list[int]:
         return [id for id, _ in self.events]
+
+    @property
+    def about_incidents(self) -> list[dict[str, Any]]:
+        """What came about incidents, and not about the organisation itself."""
+        return about_incidents(data for _, data in self.events)
 
     def _lines(self) -> Iterator[str]:
         """Lines as Server-Sent Events have them; httpx's own would end one at U+2028, too."""

@@ -36,7 +36,7 @@ def test_the_document_names_tokens_and_headers(http: httpx.Client) -> None:
     acknowledge = paths["/api/v1/incidents/{id}/acknowledge"]["post"]
     detail = paths["/api/v1/incidents/{id}"]["get"]
 
-    assert acknowledge["security"] == detail["security"] == [{"bearer": []}]
+    assert acknowledge["security"] == detail["security"] == [{"bearer": []}, {"session": []}]
     assert {"Idempotency-Key", "If-Match"} <= {each["name"] for each in acknowledge["parameters"]}
     assert "Ledger-Position" in {each["name"] for each in detail["parameters"]}
     for path in ("/api/v1/integrations/{key}/alertmanager", "/webhooks/whatsapp"):

@@ -24,7 +24,7 @@ def run(name: str, *arguments: str, within_s: float) -> str:
     return output
 
 
-@pytest.mark.parametrize("name", ["append", "http", "memory", "project", "replay"])
+@pytest.mark.parametrize("name", ["append", "http", "memory", "project", "replay", "routing"])
 def test_each_says_what_it_is_for(name: str) -> None:
     help = run(name, "--help", within_s=30)
     assert "--quick" in help

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from domain import decisions as d
 from domain import events as e
+from domain import reactions
 from domain.errors import InvalidField, NotAllowedNow
 from domain.incident import Incident
 from domain.words import CATEGORIES, SEVERITIES
@@ -133,11 +134,11 @@ class Histories:
             case "alerts":
                 seen = (e.AlertSeen(fingerprint="f", summary="F", count=pick + 1),)
                 at = request.at
-                events = d.receive_alerts(incident, request, first_at=at, last_at=at, alerts=seen)
+                events = reactions.receive_alerts(incident, request, first_at=at, last_at=at, alerts=seen)
             case "told":
                 outcome = ("sent", "delivered", "read", "failed")[pick % 4]
                 step_of = {"delivery_id": id, "recipient_id": id, "channel": "whatsapp", "attempt": 1}
-                events = d.record_alert(now, outcome=outcome, **step_of)
+                events = reactions.record_alert(now, outcome=outcome, **step_of)
             case "merge":
                 into = self.incidents.get(self.ids[pick % len(self.ids)])
                 if into is None:

@@ -34,6 +34,7 @@ def test_a_severity_raised_to_critical_or_high_wakes_people(previous: Severity, 
 
 def test_history_taken_over_from_elsewhere_wakes_nobody() -> None:
     assert calls_for(triggered(0, SYSTEM, severity="critical")) is None
+    assert calls_for(triggered(severity="critical", maintenance="Upgrade")) is None
     assert calls_for(changed("low", "critical", SYSTEM)) is None
 
 
@@ -52,6 +53,8 @@ OTHERS: list[tuple[e.IncidentEvent, bool]] = [
     (e.CategoryChanged(**meta(1), category="data"), False),
     (e.AlertReceived(**meta(1), count=1, first_at=at(0), last_at=at(1)), False),
     (e.IncidentEscalated(**meta(1), step=1), False),
+    (e.ResponseTargetMissed(**meta(1), response_target_s=300), False),
+    (e.MaintenanceEnded(**meta(1), window="W", severity="high"), False),
     (e.IncidentReopened(**meta(1), reason="R"), False),
     (e.IncidentAbsorbed(**meta(1), merged_id=OTHER, merged_number=8, alert_count=1), False),
     (e.DetailsCorrected(**meta(1), title="T"), False),

@@ -33,6 +33,7 @@ from given import (
 
 from domain import decisions as d
 from domain import events as e
+from domain import reactions
 from domain.decisions import Events, Request
 from domain.errors import InvalidField, NotAllowedNow
 from domain.incident import Incident
@@ -150,7 +151,7 @@ def test_nothing_may_happen_to_what_was_merged_away(name: str) -> None:
 def test_further_alerts_are_counted_in_every_status(status: Status) -> None:
     seen = (e.AlertSeen(fingerprint="a", summary="A", count=3), e.AlertSeen(fingerprint="b", summary="B"))
     when = {"first_at": at(50), "last_at": at(59)}
-    events = d.receive_alerts(incident_in(status), asked(60, PROMETHEUS), alerts=seen, **when)
+    events = reactions.receive_alerts(incident_in(status), asked(60, PROMETHEUS), alerts=seen, **when)
     assert events == (e.AlertReceived(**meta(60, PROMETHEUS), count=4, alerts=seen, **when),)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import httpx
@@ -20,9 +20,10 @@ import psycopg
 import pytest
 from running import TOKEN, Product, free_port, until
 
+from domain.organization_events import OrganizationEvent
 from fandesk.embedded import EmbeddedPostgres
 
-ROLES = ("api", "project", "notify", "postgres")
+ROLES = ("api", "project", "notify", "escalate", "postgres")
 
 KILLS = int(os.environ.get("FANDESK_TEST_KILLS", "8"))
 """How often test_kill.py kills a part of the product; from 30 on all else that takes long is tested too."""
@@ -188,15 +189,19 @@ class Event:
 
 
 def ledger(dsn: str) -> list[Event]:
+    """What was recorded of incidents."""
     with psycopg.connect(dsn) as connection:
         rows = connection.execute(
             "select position, incident_id, version, type, payload from ledger.readable order by position"
         ).fetchall()
-    return [Event(*row) for row in rows]
+    return [Event(*row) for row in rows if row[3] not in OF_ORGANIZATIONS]
 
 
 def dsn_of(product: Any) -> str:
     return str(product.cli("dsn").stdout).strip()
+
+
+OF_ORGANIZATIONS = {event.__name__ for event in get_args(OrganizationEvent)}
 
 
 def reckon(dsn: str, *loads: Load) -> list[Event]:

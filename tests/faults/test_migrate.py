@@ -58,6 +58,8 @@ def external(tmp_path: Path) -> Iterator[tuple[EmbeddedPostgres, str]]:
     try:
         with psycopg.connect(server.dsn("postgres", "postgres"), autocommit=True) as connection:
             connection.execute("create role owner login nosuperuser nocreatedb nocreaterole")
+            connection.execute("create role fandesk_reader nologin")
+            connection.execute("grant fandesk_reader to owner")
             connection.execute("create database ours owner owner")
         yield server, server.dsn("owner", "ours")
     finally:
@@ -128,7 +130,7 @@ def test_an_external_database(tmp_path: Path, external: tuple[EmbeddedPostgres, 
     assert "was killed" not in said and "ended with" not in said, said
     with psycopg.connect(dsn, autocommit=True) as connection:
         before = connection.execute("select * from ledger.events order by notification_id").fetchall()
-        assert len(before) == 2
+        assert len(before) == 5  # two of the incident; role, token and link of who was there first
         for change in (
             "update ledger.events set topic = 'x'",
             "delete from ledger.events",
@@ -164,7 +166,7 @@ def test_a_migrate_that_is_killed_is_made_good_by_the_next(tmp_path: Path) -> No
     migrated(fandesk("migrate", "--json", "--data", "data", cwd=tmp_path))
     product.start()
     try:
-        assert set(pids(product)) == {"postgres", "project", "notify", "api"}
+        assert set(pids(product)) == {"postgres", "project", "notify", "escalate", "api"}
         assert product.stop() < 10
     finally:
         end(product.process)

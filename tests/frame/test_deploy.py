@@ -28,7 +28,7 @@ from workers.sandbox.templates import approved
 SERVICES: dict[str, Any] = compose()["services"]
 OWN = [name for name, service in SERVICES.items() if service["image"].startswith("fandesk:")]
 ONE_SHOTS = ["migrate"]
-ROLES = ["api", "project", "relay", "notify"]
+ROLES = ["api", "project", "relay", "notify", "escalate"]
 
 OF_A_PASSWORD = re.compile(r"PASSWORD|TOKEN|SECRET|_KEY")
 
@@ -108,7 +108,8 @@ def test_each_service_gets_only_the_secrets_it_needs() -> None:
         "FANDESK_MIGRATION_DATABASE_URL": {"migrate"},
         "FANDESK_ADMIN_TOKEN": {"migrate"},
         "FANDESK_SECRET_KEY": {"api", "notify"},
-        "FANDESK_KAFKA_PASSWORD": {"relay", "notify"},
+        "FANDESK_KAFKA_PASSWORD": {"relay", "notify", "escalate"},
+        "FANDESK_OIDC_CLIENT_SECRET": {"api"},
         "FANDESK_WHATSAPP_TOKEN": {"notify", "whatsapp-sandbox"},
         "FANDESK_WHATSAPP_APP_SECRET": {"api", "notify", "whatsapp-sandbox"},
         "FANDESK_WHATSAPP_VERIFY_TOKEN": {"api", "whatsapp-sandbox"},
@@ -181,7 +182,8 @@ def test_what_starts_first_is_awaited() -> None:
     assert awaited("migrate") == {"postgres": "service_healthy"}
     for role in ROLES:
         assert awaited(role)["migrate"] == "service_completed_successfully"
-    assert awaited("relay")["kafka"] == awaited("notify")["kafka"] == "service_healthy"
+    for role in ("relay", "notify", "escalate"):
+        assert awaited(role)["kafka"] == "service_healthy"
 
 
 def test_containers_may_do_little() -> None:
@@ -259,7 +261,7 @@ def test_the_image_holds_no_secret() -> None:
 
 def test_the_docs_have_the_template_as_it_is_sent_to() -> None:
     docs = (ROOT / "docs/whatsapp.md").read_text("utf-8")
-    alert, _ = approved("incident_alert", "en_US", "")
+    alert, *_ = approved("incident_alert", "en_US", "")
 
     assert f"\n```text\n{alert.body}\n```\n" in docs
     assert len(alert.body) - 4 * len("{{1}}") <= OWN_WORDS

@@ -187,7 +187,7 @@ def test_roles_apart_serve_alert_and_are_found_healthy(host: Host) -> None:
     assert migrated.returncode == 0, migrated.stderr
     assert "the one in FANDESK_ADMIN_TOKEN" in migrated.stdout
     assert VARIABLES["FANDESK_ADMIN_TOKEN"] not in migrated.stdout + migrated.stderr
-    services = ("project", "notify", "api", "whatsapp-sandbox")
+    services = ("project", "notify", "escalate", "api", "whatsapp-sandbox")
 
     for service in services:
         host.start(service)
@@ -211,7 +211,7 @@ def test_roles_apart_serve_alert_and_are_found_healthy(host: Host) -> None:
         until(lambda: status() == "acknowledged", what="the tap's effect")
         kinds = [item["type"] for item in client.get(f"/api/v1/incidents/{number}/timeline").json()["items"]]
 
-    assert set(followers) == {"notify"}
+    assert set(followers) == {"notify", "escalate"}
     assert {"IncidentTriggered", "AlertSent", "IncidentAcknowledged"} <= set(kinds)
     assert host.log("notify").read_text().count("not_configured") == 0
     with psycopg.connect(host.here(VARIABLES["FANDESK_DATABASE_URL"])) as app:
@@ -223,14 +223,16 @@ def test_the_same_with_kafka_between(host: Host, tmp_path: Path) -> None:
     broker = Kafka(tmp_path / "kafka")
     or_skip(broker.start)
     host.kafka = broker.bootstrap
-    assert host.stop("notify") == 0
+    roles = ("relay", "notify", "escalate")
+    for role in roles[1:]:
+        assert host.stop(role) == 0
     try:
-        for service in ("relay", "notify"):
+        for service in roles:
             host.start(service)
-        until(lambda: host.healthy("relay") and host.healthy("notify"), within_s=60, what="their health")
+        until(lambda: all(map(host.healthy, roles)), within_s=60, what="their health")
         with host.client() as client:
             until(lambda: client.get("/readyz").status_code == 200, what="/readyz")
-            assert set(client.get("/readyz").json()["followers"]) == {"notify", "relay"}
+            assert set(client.get("/readyz").json()["followers"]) == set(roles)
             alerted(host, client, "Checkout is down again")
 
             broker.kill()
@@ -243,7 +245,7 @@ def test_the_same_with_kafka_between(host: Host, tmp_path: Path) -> None:
 
 
 def test_a_role_that_is_gone_is_found_ill(host: Host) -> None:
-    for service in ("notify", "project", "api"):
+    for service in ("notify", "escalate", "project", "api"):
         assert host.stop(service) in (0, -signal.SIGTERM)
     with psycopg.connect(host.server.dsn("postgres", "fandesk"), autocommit=True) as connection:
         connection.execute("update stream.followers set seen_at = now() - interval '1 minute'")
@@ -265,7 +267,7 @@ def test_migrate_again_changes_nothing_and_shows_no_token(host: Host) -> None:
 
     with psycopg.connect(host.server.dsn("postgres", "fandesk")) as connection:
         followers = connection.execute("select name from stream.followers").fetchall()
-    assert followers == [("notify",)]  # a relay that is no more is not missed
+    assert set(followers) == {("notify",), ("escalate",)}  # a relay that is no more is not missed
     for run in (first, second):
         assert run.returncode == 0, run.stderr
     assert json.loads(second.stdout) == {"migrated": []}

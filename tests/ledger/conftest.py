@@ -9,7 +9,6 @@ import pytest
 
 from commands.event_store import LedgerDatastore, LedgerRecorder
 from commands.executor import Executor
-from domain.words import RESPONSE_TARGETS_S
 
 sys.path.append(str(Path(__file__).parents[1] / "domain"))  # `given`, also when only this folder is run
 
@@ -29,7 +28,7 @@ def processes(database: Any) -> Iterator[Callable[[], tuple[LedgerRecorder, Exec
 
     def make() -> tuple[LedgerRecorder, Executor]:
         recorder = LedgerRecorder(LedgerDatastore(database.dsn))
-        made.append((recorder, Executor(recorder, lambda _: RESPONSE_TARGETS_S)))
+        made.append((recorder, Executor(recorder)))
         return made[-1]
 
     yield make

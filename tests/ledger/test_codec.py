@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from given import ALICE, OTHER, PROMETHEUS, STEP, at, meta, triggered
+from orggiven import EVENTS as OF_ORGANIZATIONS
 
 from commands import codec
 from domain import events as e
@@ -36,8 +37,10 @@ EVENTS: list[e.IncidentEvent] = [
     e.UpdatePosted(**meta(3), body="<b>&amp;</b>"),
     e.ResponderAssigned(**meta(4)),
     e.ResponderAssigned(**meta(4), person_id=ALICE.id),
+    e.ResponderAssigned(**meta(4, SYSTEM), person_id=ALICE.id, because="on call"),
     e.TeamAssigned(**meta(5)),
     e.TeamAssigned(**meta(5), team="payments"),
+    e.TeamAssigned(**meta(5, SYSTEM), team="payments", because="rule 1", rule=OTHER),
     e.SeverityChanged(**meta(6), severity="low", previous="critical", response_target_s=86400),
     e.SeverityChanged(**meta(6), severity="medium", previous="high", response_target_s=14400, reason="Contained"),
     e.CategoryChanged(**meta(7)),
@@ -46,6 +49,9 @@ EVENTS: list[e.IncidentEvent] = [
     e.AlertReceived(**meta(8), count=1, first_at=at(8), last_at=at(8)),
     e.IncidentEscalated(**meta(9, SYSTEM), step=2),
     e.IncidentEscalated(**meta(9, SYSTEM), step=2, reason="Nobody acknowledged"),
+    e.IncidentEscalated(**meta(9, SYSTEM), step=3, people=(ALICE.id,), everybody=True, round=2),
+    e.ResponseTargetMissed(**meta(9, SYSTEM), response_target_s=300),
+    e.MaintenanceEnded(**meta(9, SYSTEM), window="Upgrade", severity="critical"),
     e.IncidentResolved(**meta(10)),
     e.IncidentResolved(**meta(10), note="Rolled back"),
     e.IncidentReopened(**meta(11), reason="Back again"),
@@ -83,12 +89,15 @@ def test_what_was_stored_at_version_1_is_read_and_written_as_then(kind: type[e.I
 
 
 def test_there_is_a_golden_file_for_every_type_and_version_and_no_other() -> None:
-    expected = {f"{topic.replace('/', '.')}.json" for topic in (*codec.UPCASTERS, *map(topic_of, EVENTS))}
+    expected = {
+        f"{topic.replace('/', '.')}.json"
+        for topic in (*codec.UPCASTERS, *map(topic_of, (*EVENTS, *OF_ORGANIZATIONS)))
+    }
     assert {path.name for path in GOLDEN.glob("*.json")} == expected
     assert {type(event) for event in EVENTS} == set(get_args(e.IncidentEvent))
 
 
-def topic_of(event: e.IncidentEvent) -> str:
+def topic_of(event: codec.LedgerEvent) -> str:
     return codec.encode(event)[0]
 
 

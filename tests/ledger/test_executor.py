@@ -22,6 +22,7 @@ from commands.incident import (
     Acknowledge,
     AssignTeam,
     ClearAlerts,
+    Escalate,
     Idempotency,
     IncidentCommand,
     Merge,
@@ -270,6 +271,14 @@ def test_if_match_holds_a_change_to_the_version_seen(
         assert refused.current == 3
     assert executor.execute(change(PostUpdate, org, id, body="B", if_match=3)).incident.version == 4
     assert counted(ledger, org)["UpdatePosted"] == 3
+
+
+def test_a_timer_that_fires_does_not_make_what_a_person_has_seen_stale(executor: Executor, org: UUID) -> None:
+    id = executor.execute(trigger(org)).incident.id
+    executor.execute(change(Escalate, org, id, step=1, people=(), everybody=True, round=1))
+    assert executor.execute(change(Acknowledge, org, id, if_match=1)).incident.version == 3
+    refused = answer(executor, change(PostUpdate, org, id, body="B", if_match=1))
+    assert isinstance(refused, StaleVersion)
 
 
 def test_of_many_who_name_the_same_version_one_wins(executor: Executor, org: UUID) -> None:

@@ -12,8 +12,8 @@ import pytest
 from alerting import JSON, URGENT, Alerting, Team, alerting, at_once, child, other_channel, paused, told_of
 from running import Product, free_port, until
 
-KILLS = int(os.environ.get("FANDESK_TEST_KILLS", "8"))
-long_form = pytest.mark.skipif(KILLS < 30, reason="long form only: FANDESK_TEST_KILLS=30")
+KILLS = int(os.environ.get("FANDESK_TEST_ALERT_KILLS", "8"))
+long_form = pytest.mark.skipif(KILLS < 30, reason="long form only: FANDESK_TEST_ALERT_KILLS=30")
 
 TAKEN_ON = "Somebody took the incident on"
 

@@ -34,7 +34,9 @@ class Rows:
             cursor = connection.execute(query.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
-    def add(self, state: str, attempt: int = 1, severity: str = "critical", cause: int = 1, **more: Any) -> UUID:
+    def add(
+        self, state: str, attempt: int = 1, severity: str | None = "critical", cause: int = 1, **more: Any
+    ) -> UUID:
         id = uuid4()
         columns = {
             "id": id, "kind": "alert", "organization_id": self.organization, "recipient_id": self.recipient,
@@ -130,6 +132,24 @@ def test_of_a_person_removed_meanwhile_nothing_leaves(rows: Rows) -> None:
     ids = [rows.add("queued"), rows.add("queued", kind="reply", cause_position=None, incident_id=None)]
     rows.ask("update notify.recipients set removed_at = now(), whatsapp = null where id = %s", rows.recipient)
     assert rows.do(lambda c: outbox.claim(c, ids)) == []
+
+
+def test_a_code_leaves_before_highs_and_is_not_sent_again_as_unknown(rows: Rows) -> None:
+    high = rows.add("queued", severity="high")
+    code = rows.add(
+        "queued", kind="code", severity=None, incident_id=None, cause_position=None, cause_version=None
+    )
+    due = [each.id for each in rows.do(lambda c: outbox.due(c, per_person=50, limit=5000))]
+    assert due.index(code) < due.index(high)
+    rows.ask("update notify.recipients set removed_at = now(), opted_in_at = null where id = %s", rows.recipient)
+    assert [each.id for each in rows.do(lambda c: outbox.claim(c, [code, high]))] == [code]
+    rows.ask(
+        "update notify.deliveries set state = 'unknown', unknown_at = now() - interval '1 hour' where id = %s",
+        code,
+    )
+    rows.do(outbox.resend_unknown)
+    found = rows.ask("select id, state from notify.deliveries where kind = 'code'")
+    assert [row["state"] for row in found if row["id"] == code] == ["unknown"] and len(found) == 1
 
 
 def test_the_other_channel_is_brought_forward_where_rates_keep_a_critical_alert(rows: Rows) -> None:

@@ -16,6 +16,7 @@ from projections.runner import Runner, ensure_tables
 from projections.timeline import Timeline
 
 sys.path.append(str(Path(__file__).parents[1] / "domain"))  # `given`, also when only this folder is run
+sys.path.append(str(Path(__file__).parents[1] / "api"))  # `apitools`, likewise
 
 
 class World:

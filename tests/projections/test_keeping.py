@@ -285,7 +285,8 @@ def test_a_rebuild_that_breaks_leaves_the_live_models_alone(world: Any) -> None:
 def test_a_model_defined_otherwise_by_now_has_to_be_rebuilt(world: Any) -> None:
     world.record(lives(2))
     world.catch_up()
-    for change in ({"rules": 2}, {"tables": Timeline.tables.replace("body            text", "body varchar")}):
+    other = Timeline.tables.replace("body            text", "body varchar")
+    for change in ({"rules": Timeline.rules + 1}, {"tables": other}):
         changed = type("Changed", (Timeline,), change)()
         with pytest.raises(NeedsRebuild, match=r"^timeline$") as needed:
             ensure_tables(world.connection, [Incidents(), changed, Facts()])

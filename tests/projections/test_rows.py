@@ -17,7 +17,7 @@ PERSON = UUID(int=0xDA)
 OPENED = {
     "number": 7, "title": "Checkout is down", "description": "Carts", "severity": "high", "category": "bug",
     "response_target_s": 3600, "labels": {"région": "é\t\\N"}, "source": "grafana", "dedup_key": "k",
-    "team": "shop", "alerts": (e.AlertSeen(fingerprint="f", summary="F", count=2),),
+    "team": "shop", "maintenance": "Upgrade", "alerts": (e.AlertSeen(fingerprint="f", summary="F", count=2),),
 }  # fmt: skip
 FRESH = {
     **{k: v for k, v in OPENED.items() if k != "alerts"},
@@ -25,7 +25,7 @@ FRESH = {
     "acknowledged_at": None, "investigating_at": None,
     "first_resolved_at": None, "resolved_at": None, "reopen_count": 0, "alert_count": 2,
     "merged_into": None, "status_by": PROMETHEUS.model_dump(mode="json"), "status_at": at(0), "version": 1,
-    "severity_rank": 2,
+    "severity_rank": 2, "team_rule": None, "team_by_hand": True, "lead_by_hand": False,
 }  # fmt: skip
 
 
@@ -46,11 +46,17 @@ CASES: dict[str, tuple[tuple[e.IncidentEvent, ...], dict[str, Any]]] = {
         {"status": "investigating", "acknowledged_at": at(6), "investigating_at": at(6), **by(BOB, 6)},
     ),
     "UpdatePosted": ((e.UpdatePosted(**meta(6), body="B"),), {}),
-    "ResponderAssigned": ((e.ResponderAssigned(**meta(6), person_id=PERSON),), {"assignee": PERSON}),
+    "ResponderAssigned": (
+        (e.ResponderAssigned(**meta(6), person_id=PERSON),), {"assignee": PERSON, "lead_by_hand": True}
+    ),
     "ResponderAssigned to nobody": (
         (e.ResponderAssigned(**meta(6), person_id=PERSON), e.ResponderAssigned(**meta(7))), {}
     ),
-    "TeamAssigned": ((e.TeamAssigned(**meta(6)),), {"team": None}),
+    "TeamAssigned": ((e.TeamAssigned(**meta(6)),), {"team": None, "team_by_hand": False}),
+    "TeamAssigned by a rule": (
+        (e.TeamAssigned(**meta(6), team="data", because="R", rule=OTHER),),
+        {"team": "data", "team_rule": OTHER, "team_by_hand": False},
+    ),
     "SeverityChanged": (
         (e.SeverityChanged(**meta(6), severity="critical", previous="high", response_target_s=300),),
         {"severity": "critical", "response_target_s": 300, "severity_rank": 1},
@@ -60,6 +66,8 @@ CASES: dict[str, tuple[tuple[e.IncidentEvent, ...], dict[str, Any]]] = {
         (e.AlertReceived(**meta(6), count=40, first_at=at(5), last_at=at(6)),), {"alert_count": 42}
     ),
     "IncidentEscalated": ((e.IncidentEscalated(**meta(6), step=1),), {}),
+    "MaintenanceEnded": ((e.MaintenanceEnded(**meta(6), window="W", severity="high"),), {}),
+    "ResponseTargetMissed": ((e.ResponseTargetMissed(**meta(6), response_target_s=300),), {}),
     "IncidentResolved": (
         (RESOLVED,),
         {"status": "resolved", "first_resolved_at": at(20), "resolved_at": at(20), **by(CAROL, 20)},
@@ -151,7 +159,9 @@ def test_every_type_of_event_has_its_row() -> None:
 
 
 TOLD: dict[str, tuple[e.IncidentEvent, tuple[Any, ...]]] = {
-    "triggered": (triggered(0, **OPENED), ("Triggered as high", "Carts", None)),
+    "triggered": (
+        triggered(0, **OPENED), ("Triggered as high, expected during maintenance “Upgrade”", "Carts", None)
+    ),
     "triggered without words": (triggered(0), ("Triggered as high", None, None)),
     "acknowledged": (e.IncidentAcknowledged(**meta(1), note="N"), ("Acknowledged", "N", None)),
     "investigating": (e.InvestigationStarted(**meta(1)), ("Investigation started", None, None)),
@@ -180,6 +190,29 @@ TOLD: dict[str, tuple[e.IncidentEvent, tuple[Any, ...]]] = {
         ("3 further alerts received", "A\nB", None),
     ),
     "escalated": (e.IncidentEscalated(**meta(1), step=2, reason="R"), ("Escalated to step 2", "R", None)),
+    "escalated to one": (
+        e.IncidentEscalated(**meta(1), step=1, people=(OTHER,)), ("Escalated to step 1: {person}", None, OTHER)
+    ),
+    "escalated to two": (
+        e.IncidentEscalated(**meta(1), step=1, people=(OTHER, ALICE.id)),
+        ("Escalated to step 1: 2 people", None, None),
+    ),
+    "escalated to everybody": (
+        e.IncidentEscalated(**meta(1), step=3, people=(), everybody=True),
+        ("Escalated to step 3: everybody", None, None),
+    ),
+    "maintenance over": (
+        e.MaintenanceEnded(**meta(1), window="W", severity="high"),
+        ("Maintenance “W” is over, and nobody has taken this on", None, None),
+    ),
+    "target missed": (
+        e.ResponseTargetMissed(**meta(1), response_target_s=300),
+        ("Nobody acknowledged within 5 minutes", None, None),
+    ),
+    "target of an hour": (
+        e.ResponseTargetMissed(**meta(1), response_target_s=3600),
+        ("Nobody acknowledged within 1 hour", None, None),
+    ),
     "resolved": (e.IncidentResolved(**meta(1), note="N"), ("Resolved", "N", None)),
     "reopened": (e.IncidentReopened(**meta(1), reason="R"), ("Reopened", "R", None)),
     "merged": (e.IncidentMerged(**meta(1), into=OTHER, into_number=8), ("Merged into INC-8", None, None)),

@@ -36,6 +36,7 @@ class CloudApiSettings:
     token: str = field(repr=False)
     template: str = "incident_alert"
     template_language: str = "en_US"
+    code_template: str = "sign_in_code"
     whole_s: float = WHOLE_S
     pair_interval_s: float = PAIR_INTERVAL_S
 

@@ -33,7 +33,8 @@ def stopped(incident: str, version: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """A delivery that was claimed to be sent. whatsapp: E.164; fallback: the encrypted address where the channel
-    is another. content: of an alert its number and title, of a reply its text and buttons."""
+    is another. content: of an alert its number and title, of a reply its text and buttons, of a code the code,
+    encrypted."""
 
     id: UUID
     kind: str

@@ -281,7 +281,8 @@ _HANDLED = "update notify.inbox set handled_at = clock_timestamp(), outcome = %s
 _BROKEN = "update notify.inbox set handled_at = clock_timestamp(), outcome = %s where id = %s"
 _PRUNE = "delete from notify.inbox where handled_at < clock_timestamp() - interval '30 days' and item is null"
 _WRITER = """
-    select r.id, r.organization_id, coalesce(r.person_id, r.id), coalesce(p.role, 'responder') <> 'member'
+    select r.id, r.organization_id, coalesce(r.person_id, r.id),
+           coalesce(p.role, 'responder') <> 'member' and p.disabled_at is null
       from notify.recipients r left join access.people p on p.id = r.person_id
      where r.removed_at is null and (ltrim(r.whatsapp, '+') = %(digits)s or r.wa_id = %(digits)s)
      order by r.organization_id is not distinct from coalesce(

@@ -65,6 +65,13 @@ def alert(
     return {"type": "template", "template": named}
 
 
+def code(template: str, language: str, digits: str) -> Content:
+    """The approved template that brings the code which confirms a number; its body takes just that."""
+    body = {"type": "body", "parameters": [{"type": "text", "text": _parameter(digits, "-")}]}
+    named = {"name": template, "language": {"code": language}, "components": [body]}
+    return {"type": "template", "template": named}
+
+
 def text(body: str) -> Content:
     """A session message: Meta takes it within 24 hours of the person's last word. Cut where it is too long."""
     said = cut(_said(body), MAX_TEXT)

@@ -24,6 +24,7 @@ from workers.notifier.inbox import Inbox
 from workers.notifier.plan import Plan
 from workers.notifier.sender import AWAY, Sender
 from workers.notifier.teller import Teller
+from workers.stream.organizations import patient
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Notifier:
         self._sender = Sender(pool, cloud, vault, public_url, moved=self._teller.wake)
         self._inbox = Inbox(pool, executor, moved=self.look)
         self._configured = cloud is not None
+        self._organization = patient(executor.organizations.get)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="follower")
         self._follower = follower
 
@@ -96,7 +98,11 @@ class Notifier:
     async def _work(self, connection: AsyncConnection[Any]) -> None:
         await self._sender.begin()
         loop = asyncio.get_running_loop()
-        plan = Plan(configured=self._configured, may_go=self._sender.may_go)
+        plan = Plan(
+            configured=self._configured,
+            may_go=self._sender.may_go,
+            organization=self._organization,
+        )
         stop = threading.Event()
 
         def planned() -> None:

@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from domain.alerting import RESEND_UNKNOWN_AFTER_S, DeliveryState, before
-from workers.notifier.delivery import LEFT, OPTED_OUT, TAKEN_ON, Delivery, stopped
+from workers.notifier.delivery import LEFT, NOT_CONFIGURED, OPTED_OUT, TAKEN_ON, Delivery, stopped
 
 Connection = AsyncConnection[Any]
 
@@ -118,7 +118,8 @@ async def sent(connection: Connection, delivery: Delivery, wamid: str | None, wa
         "  where not exists (select from notify.deliveries other where other.wamid = %(wamid)s))),"
         " sent_at = coalesce(sent_at, clock_timestamp()),"
         " state = case when state in ('sending', 'unknown') then 'sent' else state end,"
-        " reason = case when state in ('sending', 'unknown') then null else reason end"
+        " reason = case when state in ('sending', 'unknown') then null else reason end,"
+        " content = case when kind = 'code' then '{}' else content end"  # it has served
         " where id = %(id)s and state in ('sending', 'unknown', 'sent', 'delivered', 'read')",
         {"id": delivery.id, "wamid": wamid},
         prepare=True,
@@ -135,6 +136,16 @@ async def unknown(connection: Connection, delivery: Delivery, reason: str) -> No
         "update notify.deliveries set state = 'unknown', unknown_at = clock_timestamp(), reason = %s"
         " where id = %s and state = 'sending'",
         (reason, delivery.id),
+        prepare=True,
+    )
+
+
+async def not_configured(connection: Connection, id: UUID) -> None:
+    """WhatsApp is not set up here: a code, which is planned without knowing that, goes nowhere."""
+    await connection.execute(
+        "update notify.deliveries set state = 'not_configured', reason = %s, content = '{}'"
+        " where id = %s and state = 'sending'",
+        (NOT_CONFIGURED, id),
         prepare=True,
     )
 
@@ -215,12 +226,14 @@ _CLAIM = f"""
           from notify.deliveries o join notify.recipients r on r.id = o.recipient_id
                left join access.people p on p.id = r.person_id
                cross join lateral (
-                   select case when r.removed_at is not null or p.role = 'member' then %(left)s
+                   select case when r.removed_at is not null or p.role = 'member' or p.disabled_at is not null
+                               then %(left)s
                                when r.opted_in_at is null and o.channel = 'whatsapp' then %(opted_out)s
                                when {stopped("o.incident_id", "o.cause_version")} then %(taken_on)s end
                    ) why (reason)
          where o.id = any (%(ids)s) and d.id = o.id and d.state = 'queued' and why.reason is not null
-           and (o.kind = 'alert' or r.removed_at is not null)
+           and (o.kind = 'alert' or o.kind = 'reply' and r.removed_at is not null
+                or o.kind = 'code' and p.disabled_at is not null)  -- a code's recipient is removed from the start
         returning d.id)
     update notify.deliveries d set state = 'sending', sending_at = clock_timestamp()
       from notify.recipients r
@@ -250,8 +263,9 @@ _FAILED = f"""
            set state = 'failed', failed_at = clock_timestamp(), reason = %(reason)s, error_code = %(code)s,
                superseded = d.superseded or again.may,
                told = case when d.superseded or again.may then 'failed' else told end
-          from (select id, %(retry_s)s::float is not null and case kind
-                       when 'reply' then queued_at > clock_timestamp() - make_interval(secs => %(reply_for_s)s)
+          from (select id, %(retry_s)s::float is not null and case
+                       when kind <> 'alert'
+                       then queued_at > clock_timestamp() - make_interval(secs => %(reply_for_s)s)
                        else (select min(first.queued_at) from notify.deliveries first
                               where first.cause_position = d.cause_position and first.recipient_id = d.recipient_id
                                 and first.channel = d.channel)

@@ -1,6 +1,7 @@
 """Sends what is due: claims rows, lets the messages go, and writes down what became of them."""
 
 import asyncio
+import base64
 import logging
 import random
 import threading
@@ -37,6 +38,7 @@ LONG_S = 10.0
 REMEMBER_S = 300.0
 FALLBACK_TRIES = 6
 UNREADABLE = "The address of this channel cannot be read: see FANDESK_SECRET_KEY."
+UNREADABLE_CODE = "The code cannot be read: see FANDESK_SECRET_KEY."
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 _DICE = random.Random()  # noqa: S311 - jitter, no secret
@@ -201,9 +203,13 @@ class Sender:
             pause = min(pause * 2, 1.0)
 
     async def _by_whatsapp(self, delivery: Delivery) -> "Record":
+        if self._cloud is None and delivery.kind == "code":
+            return lambda connection: outbox.not_configured(connection, delivery.id)
         if self._cloud is None:
             return _failing(delivery, Failure("WhatsApp is not set up here any more."))
         content = self._content(delivery)
+        if content is None:
+            return _failing(delivery, Failure(UNREADABLE_CODE))
         answer = await self._cloud.send(delivery.whatsapp, content, callback_data=str(delivery.id))
         match answer:
             case Taken(wamid, wa_id):
@@ -220,16 +226,22 @@ class Sender:
                         self._limits.refused(delivery.whatsapp, time.monotonic())
                 return _failing(delivery, after_refusal(reason, code, verdict, delivery.attempt))
 
-    def _content(self, delivery: Delivery) -> messages.Content:
+    def _content(self, delivery: Delivery) -> messages.Content | None:
         content = delivery.content
         if delivery.kind == "reply":
             if content.get("buttons"):
                 return messages.buttons(content["text"], [(each[0], each[1]) for each in content["buttons"]])
             return messages.text(content["text"])
         assert self._cloud is not None
+        settings = self._cloud.settings
+        if delivery.kind == "code":
+            if self._vault is None or "code" not in content:
+                return None
+            digits = self._vault.decrypt(base64.b64decode(content["code"]))
+            return messages.code(settings.code_template, settings.template_language, digits)
         return messages.alert(
-            self._cloud.settings.template,
-            self._cloud.settings.template_language,
+            settings.template,
+            settings.template_language,
             severity=str(delivery.severity),
             number=int(content["number"]),
             title=str(content["title"]),

@@ -14,6 +14,9 @@ ALERT = (
 """As docs/whatsapp.md has it submitted. Meta refuses a body that begins or ends with a parameter, one with two of
 them side by side, and one with few words for them."""
 
+CODE = "Your code for FanDesk Incidents is {{1}}. It works for ten minutes; nobody will ever ask you for it."
+"""Confirms a person's own number."""
+
 HOLE = re.compile(r"\{\{(\d+)\}\}")
 
 
@@ -51,11 +54,12 @@ class Template:
 
 
 def approved(name: str, language: str, link_base: str) -> tuple[Template, ...]:
-    """The alert under the given name, and the sample that every account of Meta's has."""
+    """The alert under the given name, the code that confirms a number, and the sample that every account has."""
     alert = Template(
         name,
         language,
         ALERT,
         (TemplateButton("quick_reply", "Acknowledge"), TemplateButton("url", "Open", link_base)),
     )
-    return alert, Template("hello_world", "en_US", "This number works.")
+    code = Template("sign_in_code", language, CODE, category="authentication")
+    return alert, code, Template("hello_world", "en_US", "This number works.")

@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from psycopg import Cursor
 
+from commands.codec import OfAnOrganization
 from domain.recorded import Recorded
 from workers.stream.follower import Follower
 from workers.stream.message import Message, recorded
@@ -35,4 +37,8 @@ class Consumer:
         self._follower.run(stop)
 
     def _decoded(self, cursor: Cursor[Any], messages: Sequence[Message]) -> None:
-        self._handle(cursor, [recorded(message) for message in messages])
+        entries = []
+        for message in messages:
+            with suppress(OfAnOrganization):
+                entries.append(recorded(message))
+        self._handle(cursor, entries)

@@ -54,7 +54,7 @@ class Message(NamedTuple):
 
 
 def recorded(message: Message) -> Recorded:
-    """The entry, decoded. Raises Undecodable."""
+    """The entry, decoded. Raises Undecodable, and codec.OfAnOrganization for what is about no incident."""
     headers = message.headers
     if NOT_OURS in headers:
         raise Undecodable("the ledger has no such entry")
@@ -69,6 +69,8 @@ def recorded(message: Message) -> Recorded:
             recorded_at,
             codec.decode(f"{headers['type']}/{headers['schema-version']}", message.body),
         )
+    except codec.OfAnOrganization:
+        raise
     except KeyError as missing:
         raise Undecodable(f"the header {missing} is missing") from missing
     except Exception as wrong:  # of any kind: the bytes may be anything
@@ -89,6 +91,8 @@ def is_entry(message: Message) -> bool:
         recorded(message)
     except Undecodable:
         return False
+    except codec.OfAnOrganization:
+        return True
     return True
 
 

@@ -1,0 +1,1 @@
+"""The escalator: timers on incidents that nobody has acknowledged."""
