@@ -1,4 +1,4 @@
-"""What was sent to whom about an incident, as it is shown."""
+"""What was sent to whom about an incident, as it is shown. Incidents are low: the notifier adds none itself."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -51,7 +51,7 @@ def _deliver(
 
 
 def test_a_delivery_is_shown_with_all_it_went_through(own: Org, sql: psycopg.Connection[Any]) -> None:
-    incident, grace = own.trigger(), _recipient(own)
+    incident, grace = own.trigger(severity="low"), _recipient(own)
     times = {
         name: START + timedelta(seconds=n)
         for n, name in enumerate(("sending_at", "unknown_at", "sent_at", "delivered_at", "read_at"))
@@ -88,7 +88,7 @@ def test_a_delivery_is_shown_with_all_it_went_through(own: Org, sql: psycopg.Con
 
 
 def test_pages_in_order_of_queueing_and_then_of_id(own: Org, sql: psycopg.Connection[Any]) -> None:
-    incident, another, grace = own.trigger(), own.trigger(), _recipient(own)
+    incident, another, grace = own.trigger(severity="low"), own.trigger(severity="low"), _recipient(own)
     later = _deliver(sql, own, grace, incident["id"], queued_at=START + timedelta(microseconds=1))
     same = sorted(_deliver(sql, own, grace, incident["id"], id=uuid4()) for _ in range(4))
     _deliver(sql, own, grace, another["id"])
@@ -103,7 +103,7 @@ def test_pages_in_order_of_queueing_and_then_of_id(own: Org, sql: psycopg.Connec
 
 
 def test_every_state_is_a_documented_one(own: Org, sql: psycopg.Connection[Any]) -> None:
-    incident, grace = own.trigger(), _recipient(own)
+    incident, grace = own.trigger(severity="low"), _recipient(own)
     for state in get_args(shapes.DeliveryState):
         _deliver(sql, own, grace, incident["id"], state=state, sending_at=datetime.now(UTC))
 
@@ -112,7 +112,7 @@ def test_every_state_is_a_documented_one(own: Org, sql: psycopg.Connection[Any])
 
 
 def test_a_recipient_that_was_removed_or_renamed(own: Org, sql: psycopg.Connection[Any]) -> None:
-    incident, grace = own.trigger(), _recipient(own)
+    incident, grace = own.trigger(severity="low"), _recipient(own)
     _deliver(sql, own, grace, incident["id"])
 
     own.http.patch(f"{RECIPIENTS}/{grace['id']}", json={"name": "Hopper"})
@@ -123,7 +123,7 @@ def test_a_recipient_that_was_removed_or_renamed(own: Org, sql: psycopg.Connecti
 
 
 def test_the_last_delivery_of_a_recipient(own: Org, sql: psycopg.Connection[Any]) -> None:
-    first, second = own.trigger(), own.trigger()
+    first, second = own.trigger(severity="low"), own.trigger(severity="low")
     grace, ada = _recipient(own), _recipient(own, "Ada")
     read_at = START + timedelta(minutes=2)
     _deliver(sql, own, grace, first["id"], state="failed", failed_at=read_at + timedelta(hours=1))
@@ -139,7 +139,7 @@ def test_the_last_delivery_of_a_recipient(own: Org, sql: psycopg.Connection[Any]
 
 
 def test_who_may_see_deliveries(org: Org, other: Org, sql: psycopg.Connection[Any]) -> None:
-    incident, grace = org.trigger(), _recipient(org)
+    incident, grace = org.trigger(severity="low"), _recipient(org)
     _deliver(sql, org, grace, incident["id"])
     path = f"/api/v1/incidents/{incident['id']}/deliveries"
 
@@ -155,5 +155,5 @@ def test_who_may_see_deliveries(org: Org, other: Org, sql: psycopg.Connection[An
     "cursor", ["x", cursor_of("timeline", "2026-01-01T00:00:00Z", 1), cursor_of("deliveries", 1, 2)]
 )
 def test_a_cursor_of_another_list_is_refused(org: Org, cursor: str) -> None:
-    incident = org.trigger()
+    incident = org.trigger(severity="low")
     refused_field(org.http.get(f"/api/v1/incidents/{incident['id']}/deliveries?cursor={cursor}"), "cursor")
