@@ -14,7 +14,7 @@ from domain.words import Severity
 
 
 class Whom(NamedTuple):
-    """The people of a step; everybody: also all recipients that want to hear of the severity."""
+    """The people of a step; everybody: also all recipients of the organisation, whatever they want to hear of."""
 
     people: frozenset[UUID]
     everybody: bool

@@ -40,7 +40,7 @@ class ToSchedule(Value):
 
 
 class ToEverybody(Value):
-    """All recipients of the organisation that want to hear of the severity."""
+    """All recipients of the organisation, whatever they want to hear of, also those alerted before."""
 
     kind: Literal["everybody"] = "everybody"
 
