@@ -102,21 +102,29 @@ class Team:
     def do(self, incident: JSON, what: str, **body: Any) -> JSON:
         return self.post(f"/incidents/{incident['id']}/{what}", **body)
 
-    def get(self, path: str, **params: Any) -> Any:
-        answer = self.http.get(f"/api/v1{path}", params=params)
+    def get(self, path: str, since: int = 0, **params: Any) -> Any:
+        """since: a position of the ledger that the answer is not to be older than."""
+        answer = self.http.get(f"/api/v1{path}", params=params, headers={"Ledger-Position": str(since)})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def incident(self, incident: JSON) -> JSON:
-        shown: JSON = self.get(f"/incidents/{incident['id']}")
+        """As it is by all that the ledger has by now."""
+        shown: JSON = self.get(f"/incidents/{incident['id']}", self.written(incident))
         return shown
 
+    def written(self, incident: JSON) -> int:
+        """The position of its last event."""
+        position: int = self.all_of(incident, "events")[-1]["position"]
+        return position
+
     def all_of(self, incident: JSON, what: str) -> list[JSON]:
-        """Its timeline, events or deliveries, of all pages."""
+        """Its timeline (of all that the ledger has by now), events or deliveries, of all pages."""
+        since = self.written(incident) if what == "timeline" else 0
         items: list[JSON] = []
         cursor: JSON = {}
         while True:
-            page = self.get(f"/incidents/{incident['id']}/{what}", limit=200, **cursor)
+            page = self.get(f"/incidents/{incident['id']}/{what}", since, limit=200, **cursor)
             items += page["items"]
             if page["next_cursor"] is None:
                 return items

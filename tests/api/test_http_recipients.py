@@ -138,7 +138,7 @@ def test_of_many_who_add_the_same_number_at_once_one_does(own: Org, number: str)
         *[("severities", value) for value in (["urgent"], "high", None, [None], {}, ["high"] * 51)],
         *[("opt_in", value) for value in (None, "yes", 1, [])],
         *[("name", value) for value in ("", None, "x" * 101, "a\x00b", "\ud800", 5)],
-        *[("person", value) for value in ("x", 5, str(uuid4()), [])],
+        *[("person", value) for value in ("x", 5, "209e1562-f7a3-4e75-beca-3c1a7d6f1a3b", [])],
         *[("fallback", value) for value in ("", "nope://hunter2", "hunter2", "mailto://", 5, "x" * 2001)],
         *[("fallback", value) for value in ("syslog://", "dbus://", "file:///etc/passwd", "a://\x00")],
         ("unknown", 1),
