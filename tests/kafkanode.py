@@ -1,5 +1,6 @@
 """A real Apache Kafka on this machine: one KRaft node, started by `java` from jars that Maven brings."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -7,7 +8,6 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,12 @@ def jars() -> Path:
         if shutil.which(tool) is None:
             raise Missing(f"{tool} is missing: {GET_IT}")
     CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "maven.lock").open("w") as lock:  # two runs of Maven at once would share its own cache
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return kept if kept.exists() else _brought(kept)
+
+
+def _brought(kept: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
         run = subprocess.run(
@@ -46,8 +52,7 @@ def jars() -> Path:
         )
         if run.returncode:
             raise Missing(f"Maven could not bring Kafka: {(run.stdout + run.stderr)[-1000:]}")
-        with suppress(OSError):  # another run was first
-            Path(folder, "jars").rename(kept)
+        Path(folder, "jars").rename(kept)
     return kept
 
 

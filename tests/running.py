@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import randbelow
 
 import httpx
 
@@ -23,10 +24,16 @@ def until(condition: Callable[[], object], *, within_s: float = 20.0, what: str 
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port nobody listens on, below those that the kernel gives to connections: nobody gets it by chance
+    before it is used, or while what uses it is stopped."""
+    while True:
+        port = 10_000 + randbelow(22_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 class Product:

@@ -28,7 +28,8 @@ def test_tool_is_content(command: list[str]) -> None:
 
 def test_readme_commands_are_those_of_ci_and_contributing() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
-    tests = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest"
+    installed = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]'"
+    tests = f"{installed} && .venv/bin/pytest -n 2 --dist loadfile"
 
     for file in (readme, (ROOT / "CONTRIBUTING.md").read_text("utf-8"), (ROOT / ".ci/run").read_text("utf-8")):
         assert f"\n{tests}\n" in file
