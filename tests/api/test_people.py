@@ -217,9 +217,9 @@ def test_an_erased_person_is_nowhere_and_the_ledger_is_whole(own: Org, sql: psyc
     with Browser(own.url) as browser:
         browser.by_link(own, made["id"])
         browser.http.post("/auth/password", json={"new": "correct horse battery"})
-    sql.execute(
-        "insert into notify.inbox (key, item) values (%s, jsonb_build_object('message',"
-        " jsonb_build_object('from', %s::text, 'text', 'hello')))",
+    sql.execute(  # kept, as it could not be handled
+        "insert into notify.inbox (key, item, handled_at, outcome) values (%s, jsonb_build_object('message',"
+        " jsonb_build_object('from', %s::text, 'text', 'hello')), now(), 'failed: KeyError')",
         (str(uuid4()), number.lstrip("+")),
     )
     before = own.get("/ledger/events", limit=200)["items"]
