@@ -1,5 +1,6 @@
 """A file of another tool's history into the ledger, with its people, and a report."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,9 +72,9 @@ def _open(path: Path) -> Iterator[BufferedReader]:
 
 
 def _place(file: BufferedReader) -> int:
-    """How far it was read; standard input cannot tell."""
+    """How far it was read, by whichever process; standard input cannot tell."""
     try:
-        return file.tell()
+        return os.lseek(file.fileno(), 0, os.SEEK_CUR)
     except OSError:
         return 0
 

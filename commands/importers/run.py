@@ -1,15 +1,18 @@
-"""Writes imported incidents to the ledger in batches, never twice; the next batch is read while one is written."""
+"""Writes imported incidents to the ledger in batches, never twice; a process of its own reads the next ones
+meanwhile."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from commands import codec
 from commands.append import Loaded
 from commands.histories import History, Written
-from commands.importers import Imported, Item
+from commands.importers import Imported, Item, LeftOut, Unreadable
+from commands.importers.apart import apart
 from commands.importers.missing import missing
 from commands.importers.report import Done, Report
 
@@ -31,10 +34,22 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An incident, and its events as they are written."""
+    """An incident, its events only as they are written."""
 
     item: Imported
+    organization_id: UUID
     events: list[tuple[str, bytes]]
+
+    def whole(self) -> Imported:
+        """The incident with its events."""
+        return replace(self.item, events=tuple(codec.decode(*event) for event in self.events))
+
+
+class _Batch(NamedTuple):
+    """A part of the file: what there is to write, and what cannot be taken."""
+
+    ready: list[_Ready]
+    passed_over: list[Unreadable | LeftOut]
 
 
 def run(
@@ -59,33 +74,35 @@ def run(
         if progress is not None:
             progress(report)
 
-    with ThreadPoolExecutor(1, "import") as writer:
+    with closing(apart(_batches(items, batch_events))) as batches, ThreadPoolExecutor(1, "import") as writer:
         pending: tuple[list[_Ready], Future[list[Done]]] | None = None
-        for batch in _batches(items, report, batch_events):
+        for batch in batches:
+            for place in batch.passed_over:
+                report.pass_over(place)
             if pending is not None:
                 settle(*pending)
-            pending = batch, writer.submit(_write, batch, ledger, dry_run=dry_run)
+            pending = batch.ready, writer.submit(_write, batch.ready, ledger, dry_run=dry_run)
         if pending is not None:
             settle(*pending)
     return report
 
 
-def _batches(items: Iterable[Item], report: Report, batch_events: int) -> Iterator[list[_Ready]]:
-    """What there is to write, encoded; what cannot be taken goes to the report."""
-    batch: list[_Ready] = []
+def _batches(items: Iterable[Item], batch_events: int) -> Iterator[_Batch]:
+    """The file's incidents, encoded, and its other places."""
+    batch = _Batch([], [])
     events = size = 0
     for item in items:
-        if not isinstance(item, Imported):
-            report.pass_over(item)
-            continue
-        encoded = [codec.encode(event) for event in item.events]
-        batch.append(_Ready(item, encoded))
-        events += len(encoded)
-        size += sum(len(state) for _, state in encoded)
-        if events >= batch_events or size >= BATCH_BYTES:
+        if isinstance(item, Imported):
+            encoded = [codec.encode(event) for event in item.events]
+            batch.ready.append(_Ready(replace(item, events=()), item.events[0].organization_id, encoded))
+            events += len(encoded)
+            size += sum(len(state) for _, state in encoded)
+        else:
+            batch.passed_over.append(item)
+        if events >= batch_events or size >= BATCH_BYTES or len(batch.passed_over) >= batch_events:
             yield batch
-            batch, events, size = [], 0, 0
-    if batch:
+            batch, events, size = _Batch([], []), 0, 0
+    if batch.ready or batch.passed_over:
         yield batch
 
 
@@ -102,22 +119,19 @@ def _write(batch: Sequence[_Ready], ledger: Ledger, *, dry_run: bool) -> list[Do
             if item.stream_id in new:
                 continue
             if stored is None:
-                outcome, after, events = Done(item.rows, len(item.events)), 0, ready.events
+                outcome, after, events = Done(item.rows, len(ready.events)), 0, ready.events
             else:
-                absent = missing(item, stored)
+                absent = missing(ready.whole(), stored)
                 outcome = Done(absent.rows, len(absent.events), absent.out_of_place, there=True)
                 after, events = stored[-1].version, [codec.encode(event) for event in absent.events]
             if events and not dry_run:
                 new[item.stream_id] = n, History(item.stream_id, after, events), outcome
             else:
                 done[n] = outcome
-        answers = ledger.append_histories(_organization(batch), [history for _, history, _ in new.values()])
+        answers = ledger.append_histories(batch[0].organization_id, [history for _, history, _ in new.values()])
         for (n, _, outcome), answer in zip(new.values(), answers, strict=True):
             if answer.outcome == "appended":
                 done[n] = outcome
         left = {n: ready for n, ready in left.items() if n not in done}
     return [done[n] for n in range(len(batch))]
 
-
-def _organization(batch: Sequence[_Ready]) -> UUID:
-    return batch[0].item.events[0].organization_id
