@@ -90,7 +90,7 @@ def rebuilt(dsn: str) -> float:
     with psycopg.connect(dsn, autocommit=True) as connection, suppress(NeedsRebuild):
         ensure_tables(connection, compose.read_models())
     began = time.perf_counter()
-    rebuild(dsn, store.read, compose.read_models())
+    rebuild(dsn, store.read, compose.read_models(), reading=partial(compose.reading, dsn))
     took = time.perf_counter() - began
     store.close()
     return took

@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 import sys
+from functools import partial
 from typing import Annotated, NoReturn
 
 import psycopg
@@ -35,7 +36,7 @@ from fandesk.sandbox_cli import serve, whatsapp_sandbox
 from fandesk.settings import Settings
 from fandesk.supervisor import Role, Supervisor
 from fandesk.team_cli import team_app
-from projections.rebuild import RebuildRefused, compare, rebuild
+from projections.rebuild import HalfFailed, RebuildRefused, compare, rebuild
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,6 +62,7 @@ REFUSALS = (
     MigrationError,
     EmbeddedPostgresError,
     RebuildRefused,
+    HalfFailed,
     NotThisFormat,
     NothingToImportInto,
     NotExported,
@@ -201,13 +203,14 @@ def rebuild_command(
     compose.tune()
     with database(data) as config, ledger(config) as store:
         compose.prepare_read_models(config)
+        reading = partial(compose.reading, config.dsn)
         with progress("Rebuilding " + ", ".join(names), quiet=as_json) as advance:
             if not check:
-                rebuild(config.dsn, store.read, chosen, advance)
+                rebuild(config.dsn, store.read, chosen, advance, reading=reading)
                 _tell({"rebuilt": names}, as_json, f"Rebuilt {', '.join(names)}.")
                 return
             compose.catch_up(config, store)
-            differences = compare(config.dsn, store.read, chosen, advance)
+            differences = compare(config.dsn, store.read, chosen, advance, reading=reading)
     bad = [difference for difference in differences if difference.only_live or difference.only_rebuilt]
     words = "\n".join(
         f"{d.table}: {d.only_live} rows only in the live table, {d.only_rebuilt} only in the rebuilt one"

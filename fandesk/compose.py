@@ -3,8 +3,10 @@
 import gc
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,7 +32,7 @@ from projections.facts import Facts
 from projections.incidents import Incidents
 from projections.model import ReadModel
 from projections.rebuild import rebuild
-from projections.runner import NeedsRebuild, Runner, ensure_tables
+from projections.runner import NeedsRebuild, Read, Runner, ensure_tables
 from projections.timeline import Timeline
 from workers.escalator.escalator import Escalator
 from workers.escalator.firing import Firing
@@ -101,6 +103,17 @@ def read_models() -> list[ReadModel]:
 def open_store(dsn: str) -> LedgerRecorder:
     """The ledger."""
     return LedgerRecorder(LedgerDatastore(dsn))
+
+
+@contextmanager
+def reading(dsn: str) -> Iterator[Read]:
+    """The ledger, to be read in another process."""
+    tune()
+    store = open_store(dsn)
+    try:
+        yield store.read
+    finally:
+        store.close()
 
 
 def vault(config: Config) -> Vault | None:
@@ -279,7 +292,7 @@ def prepare_read_models(config: Config) -> None:
         except NeedsRebuild as outdated:
             log.info("rebuilding %s: their definition has changed", outdated)
             store = open_store(config.dsn)
-            rebuild(config.dsn, store.read, outdated.models)
+            rebuild(config.dsn, store.read, outdated.models, reading=partial(reading, config.dsn))
             store.close()
 
 

@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 
 from domain import events as e
 from domain.recorded import Recorded
+from fandesk.compose import reading
 from projections.facts import Facts
 from projections.incidents import Incidents
-from projections.rebuild import Difference, RebuildRefused, compare, rebuild
+from projections.rebuild import Difference, HalfFailed, RebuildRefused, compare, rebuild
 from projections.runner import NeedsRebuild, Runner, ensure_tables
 from projections.timeline import Timeline
 
@@ -224,6 +226,18 @@ def test_a_rebuilt_model_keeps_its_indexes_and_goes_on(world: Any) -> None:
     world.record(lives(1))
     world.catch_up()
     assert [len(rows) for rows in everything(world).values()] == [3, 9, 3]
+
+
+def test_half_of_them_is_made_in_a_process_of_its_own(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("projections.rebuild.APART_FROM", 1)
+    world.record(lives(5))
+    world.catch_up()
+    before = everything(world)
+    rebuild(world.dsn, world.ledger.read, world.models, reading=partial(reading, world.dsn))
+    assert everything(world) == before
+    with pytest.raises(HalfFailed):
+        rebuild(world.dsn, world.ledger.read, world.models, reading=partial(reading, "dbname=nowhere"))
+    assert everything(world) == before
 
 
 @pytest.mark.parametrize(
