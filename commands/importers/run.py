@@ -134,4 +134,3 @@ def _write(batch: Sequence[_Ready], ledger: Ledger, *, dry_run: bool) -> list[Do
                 done[n] = outcome
         left = {n: ready for n, ready in left.items() if n not in done}
     return [done[n] for n in range(len(batch))]
-
