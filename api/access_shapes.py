@@ -2,7 +2,6 @@
 
 from typing import Annotated
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -10,15 +9,12 @@ from api.schemas import Body, Name, Text, Time
 from api.shapes import Named
 from domain.access import Power, Scope
 from domain.alerting import DeliveryState
+from domain.localtime import zone_of
 from domain.organization_events import Role
 
 
 def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError("is no time zone such as Europe/Berlin") from None
-    return name
+    return zone_of(name).key
 
 
 def _address(text: str) -> str:

@@ -11,7 +11,7 @@ from fastapi import Depends, Query, Request
 
 from api import schemas
 from api.call import Reading, reading
-from api.moments import Moment, moment, zone
+from api.moments import Moment, moment, past, zone
 from domain.errors import InvalidField
 from domain.words import CATEGORIES, SEVERITIES, rfc3339
 from projections.cohort import Cohort
@@ -20,8 +20,8 @@ Words = Annotated[list[schemas.Text], Query(max_length=50)]
 Zone = Annotated[schemas.Text, Query(max_length=60)]
 
 LABEL = "label:"
-MOST_LABELS = 20
-LONGEST_LABEL = (200, 2000)
+MOST_LABELS = 50
+LONGEST_LABEL = (200, 10_000)
 """Characters of a label's name and value."""
 
 
@@ -54,7 +54,7 @@ async def asked(
 ) -> Asked:
     """The question that the parameters ask. Raises InvalidField."""
     where = zone(tz)
-    then = moment("as_of", as_of, where)
+    then = past("as_of", as_of, where)
     cohort = Cohort(
         organization_id=read.organization_id,
         start=moment("from", from_, where),

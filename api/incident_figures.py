@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from api.analytics_shapes import IncidentFigures
-from api.moments import Moment, moment
+from api.moments import Moment, past
 from api.reads import R, entries_of
 from api.shapes import PROBLEMS, shows
 from api.views import Answer
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"], responses=PRO
 async def get_figures(read: R, id: str, as_of: Moment | None = None) -> Answer:
     """Its time to acknowledge, to resolve and to the first resolve, its reopenings and its response target: of
     each the rule, the result and the events it follows from. as_of: by what was recorded until then."""
-    then = moment("as_of", as_of)
+    then = past("as_of", as_of)
     _, entries = await entries_of(read, id, then)
     incident, figures = explain(entries, then or datetime.now(UTC))
     return read.answer(

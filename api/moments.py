@@ -2,12 +2,13 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from fastapi import Query
 
 from api import schemas
 from domain.errors import InvalidField
+from domain.localtime import zone_of
 
 Moment = Annotated[schemas.Text, Query(max_length=40)]
 
@@ -15,8 +16,8 @@ Moment = Annotated[schemas.Text, Query(max_length=40)]
 def zone(name: str) -> ZoneInfo:
     """The time zone of that name. Raises InvalidField."""
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return zone_of(name)
+    except ValueError:
         raise InvalidField("tz", "Must be a time zone's name, like Europe/Berlin.") from None
 
 
@@ -38,3 +39,9 @@ def moment(field: str, text: str | None, zone: ZoneInfo | None = None) -> dateti
     if not 1 < at.year < 9999 or abs(at.utcoffset() or timedelta()) >= timedelta(days=1):
         raise InvalidField(field, "Is out of range.")
     return at.astimezone(UTC)
+
+
+def past(field: str, text: str | None, zone: ZoneInfo | None = None) -> datetime | None:
+    """As `moment`; what is still to come is now: nobody knows what will stand then."""
+    at = moment(field, text, zone)
+    return None if at is None else min(at, datetime.now(UTC))

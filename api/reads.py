@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from api import schemas, shapes
 from api.call import Reading, reading
 from api.cohorts import Words, Zone, known, labels, none, people, split
-from api.moments import Moment, moment, zone
+from api.moments import Moment, moment, past, zone
 from api.services import Services, incident_number
 from api.shapes import PROBLEMS, DeliveryPage, IncidentPage, LedgerPage, TimelinePage, shows
 from api.standing import standing
@@ -79,7 +79,7 @@ async def list_incidents(
     """
     statuses = [s for word in split(status) for s in (STATUSES[:3] if word == "open" else (word,))]
     zone(tz)
-    then = moment("as_of", as_of)
+    then = past("as_of", as_of)
     which = incidents.Filter(
         organization_id=read.organization_id,
         statuses=known("status", statuses, STATUSES),
@@ -121,7 +121,7 @@ async def get_incident(
 ) -> Answer:
     """One incident, by id or number; with `as_of` as it stood then, by what was recorded until that time (what was
     known), or with `clock=occurred` by what had happened. 404 where there was none yet."""
-    then = moment("as_of", as_of)
+    then = past("as_of", as_of)
     incident = await (_find(read, id) if then is None else _as_of(read, id, then, clock))
     names = await read.services.directory.names({incident.assignee} if incident.assignee else set())
     return read.answer(incident_view(incident, names), {"ETag": f'"{incident.version}"'})

@@ -68,6 +68,8 @@ def define_team(
     """Make a team, or make it so. Its members have to see incidents; the schedule and the policy have to exist."""
     names = names or Names.of(organization)
     _addressable(team.name)
+    if team.name.lower() == "none":
+        raise InvalidField("name", "A team cannot be called “none”: filters ask by that for no team.")
     members = tuple(dict.fromkeys(team.members))
     if len(members) > MOST_MEMBERS:
         raise InvalidField("members", f"A team may have {MOST_MEMBERS} members.")

@@ -68,7 +68,10 @@ def explain(stream: Sequence[Recorded], now: datetime) -> Explained:
     }
     figures = {}
     for name, rule in RULES.items():
-        used = _used(made[field] for field in _USES[name] if field in made)
+        uses = _USES[name]
+        if name == "response_target" and incident.acknowledged_at is None:
+            uses = (*uses, "resolved_at")  # what ended the time in which somebody could have acknowledged
+        used = _used(made[field] for field in uses if field in made)
         figures[name] = Reason(rule, results[name], used)
     return Explained(incident, figures)
 

@@ -21,6 +21,7 @@ COUNTED: Final[dict[str, str]] = {
     "tta": "tta_s is not null",
     "ttr": "ttr_s is not null",
     "ttr_first": "ttr_first_s is not null",
+    **{f"negative_{name}": f"{name}_s < 0" for name in ("tta", "ttr", "ttr_first")},
     "met": "tta_s <= response_target_s",
     "breached": "coalesce(tta_s, ttr_s, extract(epoch from %(now)s - triggered_at)::double precision)"
     " > response_target_s",
@@ -52,6 +53,19 @@ class Cohort:
     zone: str = "UTC"
 
 
+_SPELLED: Final = {
+    "CET": "Europe/Brussels",
+    "MET": "Europe/Brussels",
+    "EET": "Europe/Athens",
+    "WET": "Europe/Lisbon",
+}
+
+
+def in_sql(zone: str) -> str:
+    """The zone by a name that PostgreSQL takes for it: those four it takes for abbreviations, without summer."""
+    return _SPELLED.get(zone, zone)
+
+
 HOUR_OF_WEEK: Final = (
     "(extract(isodow from triggered_at at time zone %(zone)s)::int - 1) * 24"
     " + extract(hour from triggered_at at time zone %(zone)s)::int"
@@ -61,7 +75,7 @@ HOUR_OF_WEEK: Final = (
 def conditions(cohort: Cohort) -> tuple[list[sql.Composable], dict[str, Any]]:
     """The conditions, all of which must hold, and the values of their placeholders."""
     found: list[sql.Composable] = [sql.SQL("organization_id = %(organization)s")]
-    values: dict[str, Any] = {"organization": cohort.organization_id, "zone": cohort.zone}
+    values: dict[str, Any] = {"organization": cohort.organization_id, "zone": in_sql(cohort.zone)}
     for name, bound, value in (
         ("start", "triggered_at >= %(start)s", cohort.start),
         ("end", "triggered_at < %(end)s", cohort.end),

@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
-from projections.cohort import Cohort, Schema, where
+from projections.cohort import Cohort, Schema, in_sql, where
 
 
 async def load(
@@ -31,7 +31,7 @@ async def load(
     query = sql.SQL(_LOAD).format(
         facts=sql.Identifier(schema, "facts"), timeline=sql.Identifier(schema, "timeline"), condition=condition
     )
-    values |= {"people": list(zones), "zones": list(zones.values()), "now": now}
+    values |= {"people": list(zones), "zones": [in_sql(zone) for zone in zones.values()], "now": now}
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(query, values)
         return await cursor.fetchall()

@@ -45,6 +45,7 @@ async def standing(
     were there at `at`, by the ledger's clock. projected: a position that the live tables have reached."""
     async with connection.transaction(force_rollback=True):
         await connection.execute("set transaction isolation level repeatable read")
+        await connection.execute(_LOCK)
         upto = await position(connection, organization_id, at)
         values = {"organization": organization_id, "upto": upto, "projected": projected}
         changed = [id for (id,) in await (await connection.execute(_CHANGED, values)).fetchall()]
@@ -115,6 +116,9 @@ def _names(table: str) -> tuple[sql.Identifier, sql.Identifier, sql.Identifier]:
     )
 
 
+# Before the first look: of a table that a rebuild puts in place after it, no row would be seen. In the order in
+# which a rebuild takes them, so that neither waits for the other.
+_LOCK = "lock table read.incidents, read.timeline, read.facts in access share mode"
 _HEAD = (
     "select notification_id from ledger.events where organization_id = %s order by notification_id desc limit 1"
 )

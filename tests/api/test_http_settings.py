@@ -341,3 +341,9 @@ def test_answers_have_the_documented_shapes(own: Org) -> None:
     ):
         shown = model.model_validate_json(answer.text)
         assert set(answer.json()) == set(model.model_fields) == set(shown.model_fields_set), model
+
+
+def test_no_team_is_called_what_stands_for_no_team(own: Org) -> None:
+    for name in ("none", "None"):
+        problem(own.http.put(f"/api/v1/teams/{name}", json={"members": []}), 422)
+        problem(own.http.post("/api/v1/teams", json={"name": name, "members": []}), 422)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-from apitools import Org, about_incidents, all_pages, at, refused_field
+from apitools import Org, about_incidents, all_pages, at, problem, refused_field
 
 from api.cohorts import MOST_LABELS
 from commands.append import Append, NewEvent
@@ -63,6 +63,7 @@ def test_behind_each_figure_are_just_the_incidents_it_counts(busy: Org, group_by
         behind = {name: listed(busy, link) for name, link in group["links"].items()}
         counted = {name: group[name] for name in COUNTS} | group["response_target"]
         counted |= {name: group[name]["n"] for name in ("tta", "ttr", "ttr_first")}
+        counted |= {f"negative_{name}": group[name]["negative"] for name in ("tta", "ttr", "ttr_first")}
         assert {name: len(found) for name, found in behind.items()} == counted
         assert sum(i["reopen_count"] for i in behind["reopened_incidents"]) == group["reopenings"]
         assert sum(i["time_to_acknowledge_s"] for i in behind["tta"]) == pytest.approx(
@@ -215,6 +216,25 @@ def test_load_of_each_responder(own: Org, told: Callable[..., None]) -> None:
     own.do(one, "correct", resolved_at=at(7200))
     assert load()[own.admin]["engaged_s"] == 7200.0
     assert load(**{"from": at(1)}) == {}
+
+
+def test_zones_that_python_and_the_database_read_differently(own: Org) -> None:
+    own.trigger(occurred_at="2026-07-06T12:30:00Z")  # a Monday in summer
+    for zone, hour in (("CET", 14), ("MET", 14), ("EET", 15), ("WET", 13), ("EST5EDT", 8), ("UTC", 12)):
+        days = own.get("/analytics/hours", tz=zone)["days"]
+        assert days[0].index(1) == hour, zone
+        assert len(own.get("/incidents", hour_of_week=hour, tz=zone)["items"]) == 1, zone
+    for zone in ("posix/Europe/Berlin", "localtime", "Factory"):
+        problem(own.http.get("/api/v1/analytics/hours", params={"tz": zone}), 422)
+        problem(own.http.patch(f"/api/v1/people/{own.admin}", json={"time_zone": zone}), 422)
+
+
+def test_the_future_is_now(own: Org) -> None:
+    made = own.trigger("Open", "critical")
+    later = {"as_of": "2099-01-01T00:00:00Z"}
+    assert own.get("/analytics/summary", **later)["overall"]["response_target"]["breached"] == 0
+    assert not own.get(f"/incidents/{made['id']}", **later)["response_breached"]
+    assert own.get("/analytics/summary", **later)["as_of"] < "2090"
 
 
 def test_hours_of_the_week(own: Org) -> None:

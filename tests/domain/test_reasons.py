@@ -48,7 +48,9 @@ def test_what_is_not_there_is_null_and_says_why() -> None:
     told = why(triggered(), resolved(), reopened())
     assert told["tta"] == (None, [1])
     assert told["ttr"] == (None, [1, 3])
-    assert told["response_target"] == ("breached", [1])
+    assert told["response_target"] == ("breached", [1, 3])
+    assert why(triggered(), resolved(9 * 60))["response_target"] == ("breached", [1, 2])
+    assert why(triggered(), resolved(1))["response_target"] == (None, [1, 2])
     easier = e.SeverityChanged(**meta(1), severity="low", previous="high", response_target_s=10**6)
     assert why(triggered(), easier)["response_target"] == (None, [1, 2])
 
