@@ -61,19 +61,18 @@ class Exports:
         """Until all is told, or who asked is gone. Raises BrokenOff."""
         table: Table | None = None
         while not gone.done():
-            page = _Page({**scope, "query_string": urlencode([*query, ("limit", str(PAGE))]).encode()})
-            await self._app(page.scope, _nothing, page.send)
+            asked = {**scope, "query_string": urlencode([*query, ("limit", str(PAGE))]).encode()}
+            page = _Page(asked, gone, send if table is None else None)
+            await self._app(page.scope, page.receive, page.send)
+            if page.passed_on:
+                return
+            if page.shape is None:
+                raise BrokenOff(f"a page of {scope['path']} answered {page.status}")
             if table is None:
-                shape = page.shape()
-                if shape is None:
-                    await page.pass_on(send)
-                    return
-                table = Table(shape)
+                table = Table(page.shape)
                 await send(_start(page, format))
                 if format == "csv":
                     await send({"type": "http.response.body", "body": table.csv_head(), "more_body": True})
-            elif page.status != 200:
-                raise BrokenOff(f"a page of {scope['path']} answered {page.status}")
             answer: Row = from_json(page.body)
             rows = list(table.rows(answer))
             onward = _onward(page.scope, query, answer, rows)
@@ -90,42 +89,50 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _nothing() -> Message:
-    """The body of a GET."""
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
 class _Page:
-    """What the application answers to one page's request."""
+    """One page's request, and what the application answers to it. otherwise: where an answer that is no table,
+    such as a refusal or a stream, goes as it comes."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, gone: asyncio.Task[None], otherwise: Send | None) -> None:
         self.scope = scope
         self.status = 500
         self.headers: list[tuple[bytes, bytes]] = []
+        self.shape: type[BaseModel] | None = None
+        self.passed_on = False
+        self._gone = gone
+        self._otherwise = otherwise
+        self._asked = False
         self._parts: list[bytes] = []
+
+    async def receive(self) -> Message:
+        """The body of a GET, which is empty; after it nothing but that who asked has left."""
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await asyncio.shield(self._gone)
+        return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = list(message.get("headers", ()))
-        elif message["type"] == "http.response.body":
+            self.shape = _shape(self.scope) if self.status == 200 else None
+            self.passed_on = self.shape is None and self._otherwise is not None
+        if self.passed_on and self._otherwise is not None:
+            await self._otherwise(message)
+        elif message["type"] == "http.response.body" and self.shape is not None:
             self._parts.append(message.get("body", b""))
 
     @property
     def body(self) -> bytes:
         return b"".join(self._parts)
 
-    def shape(self) -> type[BaseModel] | None:
-        """What was answered, by the route's own word; None where that is no table."""
-        route = self.scope.get("route")
-        if self.status != 200 or not isinstance(route, APIRoute):
-            return None
-        shape = (route.responses.get(200) or {}).get("model")
-        return shape if isinstance(shape, type) and issubclass(shape, BaseModel) else None
 
-    async def pass_on(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        await send({"type": "http.response.body", "body": self.body})
+def _shape(scope: Scope) -> type[BaseModel] | None:
+    """What the route answers, by its own word; None where that is no table."""
+    route = scope.get("route")
+    shape = (route.responses.get(200) or {}).get("model") if isinstance(route, APIRoute) else None
+    return shape if isinstance(shape, type) and issubclass(shape, BaseModel) else None
 
 
 def _wanted(scope: Scope, query: list[tuple[str, str]]) -> str | None:
@@ -135,10 +142,32 @@ def _wanted(scope: Scope, query: list[tuple[str, str]]) -> str | None:
     named = dict(query).get("format")
     if named is not None:
         return named
-    accept = Headers(scope=scope).get("accept", "").lower()
-    if "text/csv" in accept:
-        return "csv"
-    return "jsonl" if "application/x-ndjson" in accept or "application/jsonl" in accept else None
+    best, liked = None, 0.0
+    for part in Headers(scope=scope).get("accept", "").lower().split(","):
+        media, *parameters = (word.strip() for word in part.split(";"))
+        if media in _ACCEPTED and (weight := _weight(parameters)) > liked:
+            best, liked = _ACCEPTED[media], weight
+    return best
+
+
+_ACCEPTED: dict[str, str | None] = {
+    "application/json": None,
+    "*/*": None,
+    "text/csv": "csv",
+    "application/x-ndjson": "jsonl",
+    "application/jsonl": "jsonl",
+}
+
+
+def _weight(parameters: list[str]) -> float:
+    """How much a media type is liked, 0 to 1, by its parameter q; 1 without one."""
+    for name, _, value in (parameter.partition("=") for parameter in parameters):
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
 
 
 def _start(page: _Page, format: Format) -> Message:

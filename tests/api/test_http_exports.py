@@ -104,6 +104,27 @@ def test_refusals_are_those_of_the_list(http: httpx.Client, product: Product) ->
     assert rows(http.get(f"{PREFIX}/incidents?format=csv", headers=elsewhere)) == []
 
 
+@pytest.mark.parametrize("how", [{"params": {"format": "csv"}}, {"headers": {"Accept": "text/csv"}}])
+def test_a_stream_stays_a_stream(http: httpx.Client, product: Product, how: dict[str, Any]) -> None:
+    with product.client() as client, client.stream("GET", f"{PREFIX}/stream", **how) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        made = http.post(f"{PREFIX}/incidents", json={"title": "Heard", "severity": "low"}).json()
+        assert any(made["id"] in line for line in answer.iter_lines())
+    assert http.get("/healthz").status_code == 200
+
+
+def test_what_is_liked_best_is_given(http: httpx.Client) -> None:
+    for accept, media in (
+        ("application/json, text/csv;q=0.1", "application/json"),
+        ("text/csv, application/json;q=0.9", "text/csv"),
+        ("*/*;q=0.1, application/x-ndjson", "application/x-ndjson"),
+        ("text/csv;q=x, */*", "application/json"),
+        ("text/html, */*;q=0.8", "application/json"),
+    ):
+        answer = http.get(f"{PREFIX}/incidents", params={"limit": 1}, headers={"Accept": accept})
+        assert answer.headers["content-type"].startswith(media), accept
+
+
 def test_who_leaves_early_disturbs_nobody(http: httpx.Client, product: Product, many: list[str]) -> None:
     for _ in range(5):
         with product.client() as client, client.stream("GET", f"{PREFIX}/ledger/events?format=csv") as answer:
