@@ -233,7 +233,7 @@ def sandbox_on(port: int, product_port: int, folder: Path, *options: str) -> Ite
             return False
 
     try:
-        until(answers, within_s=30, what="the sandbox")
+        until(answers, within_s=60, what="the sandbox")
         yield sandbox
     finally:
         sandbox.http.close()

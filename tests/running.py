@@ -15,7 +15,7 @@ import httpx
 TOKEN = "fdt_only-for-tests-0123456789abcdefghijklmnopqr"
 
 
-def until(condition: Callable[[], object], *, within_s: float = 20.0, what: str = "the condition") -> None:
+def until(condition: Callable[[], object], *, within_s: float = 30.0, what: str = "the condition") -> None:
     """Wait until it holds, looking often; fail the test when it does not come to hold in time."""
     deadline = time.monotonic() + within_s
     while not condition():

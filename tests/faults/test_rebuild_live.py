@@ -245,7 +245,8 @@ def test_a_killed_rebuild_leaves_the_live_tables_alone(product: Any, stage: str)
         with traffic_on(product) as traffic:
             killed = command(product, "rebuild", "--json")
             try:
-                until(lambda: connection.execute(f"select {stage}".encode()).fetchone()[0], what=stage)
+                reached = f"select {stage}".encode()
+                until(lambda: connection.execute(reached).fetchone()[0], within_s=60, what=stage)
             finally:
                 killed.kill()
                 killed.communicate()
