@@ -7,7 +7,7 @@ e-mail addresses) never enter events: where its own words name somebody, the id 
 import io
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from commands.importers import Imported, Unreadable
 from commands.importers import Item as Result
 from commands.importers.json_items import Item
 from commands.importers.records import read_records
-from commands.importers.story import Story, dict_of, dicts_of, instant, labels_of, names_of, ranked, text
+from commands.importers.story import Story, dict_of, dicts_of, instant, labels_of, names_of, possible, ranked, text
 from domain.decisions import EARLIEST
 from domain.events import AlertSeen
 
@@ -74,6 +74,10 @@ def _read(item: Item, organization_id: UUID) -> Iterator[Result]:
     if begun is None:
         yield Unreadable(item.place, f"{reference[:100]} has no time at which it was created")
         return
+    for name in ("ackTime", "closeTime"):
+        said = dict_of(alert.get("report")).get(name)
+        if text(said) and _after(begun, said) is None:
+            yield Unreadable(item.place, f"report.{name} of {reference[:100]} is no duration: {text(said)[:40]}")
     yield _told(alert, reference, begun, rows, organization_id)
 
 
@@ -179,7 +183,11 @@ def _after(begun: datetime, milliseconds: Any) -> datetime | None:
     said = text(milliseconds)
     if not (said.isascii() and said.isdigit() and 0 < len(said) < 13):
         return None
-    return (begun + timedelta(milliseconds=int(said))).astimezone(UTC)
+    try:
+        at = begun + timedelta(milliseconds=int(said))
+    except OverflowError:
+        return None
+    return at if possible(at) else None
 
 
 def _meet(story: Story, name: str) -> UUID | None:

@@ -12,6 +12,7 @@ from commands.importers.csv_rows import Row
 from commands.importers.csv_rows import read_rows as read_csv
 from commands.importers.json_items import LONGEST_ITEM, Item, parse, read_document
 from commands.importers.opened import Chunks, first_byte
+from commands.importers.story import text
 
 NEAR = 64 * 1024
 
@@ -111,4 +112,4 @@ def _text(value: Any) -> str:
         value = value.get("display_value", value.get("value"))
     if value is None:
         return "?"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return text(value)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
 
-from domain.decisions import EARLIEST
+from commands.importers.story import possible
 from domain.words import Severity
 
 Values = dict[str, str]
@@ -70,7 +70,7 @@ def when(text: str) -> datetime | None:
         instant = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
-    return instant if instant >= EARLIEST else None
+    return instant if possible(instant) else None
 
 
 @lru_cache(maxsize=256)

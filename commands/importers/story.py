@@ -188,7 +188,12 @@ def instant(value: Any) -> datetime | None:
         at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return at if at >= EARLIEST and at.year < 9999 else None
+    return at if possible(at) else None
+
+
+def possible(at: datetime) -> bool:
+    """Whether something can have happened then: since 1970, and so that durations can be added to it."""
+    return at >= EARLIEST and at.year < 9999
 
 
 def text(value: Any) -> str:
