@@ -15,7 +15,20 @@ from commands.importers import Imported, Unreadable
 from commands.importers import Item as Result
 from commands.importers.json_items import Item
 from commands.importers.records import read_records
-from commands.importers.story import Story, dict_of, dicts_of, instant, labels_of, names_of, possible, ranked, text
+from commands.importers.story import (
+    ACKNOWLEDGED,
+    ENDED,
+    OPENED,
+    Story,
+    dict_of,
+    dicts_of,
+    instant,
+    labels_of,
+    names_of,
+    possible,
+    ranked,
+    text,
+)
 from domain.decisions import EARLIEST
 from domain.events import AlertSeen
 
@@ -24,7 +37,7 @@ NOBODY = frozenset(("", "system", "api", "opsgenie", "genie"))
 """Owners that are no people."""
 
 CREATED = re.compile(r"(alert )?created", re.IGNORECASE)
-ACKNOWLEDGED = re.compile(r"(alert )?acknowledged", re.IGNORECASE)
+ACKNOWLEDGES = re.compile(r"(alert )?acknowledged", re.IGNORECASE)
 CLOSED = re.compile(r"(alert )?(closed|resolved)", re.IGNORECASE)
 REOPENED = re.compile(r"(alert )?(reopened|re-opened)", re.IGNORECASE)
 PRIORITY = re.compile(r"(?:alert )?priority .*\bto:? ?\[?(P[1-5])", re.IGNORECASE)
@@ -94,7 +107,7 @@ def _told(
     ):
         _meet(story, text(owner))
     opening = next((row for row in rows if not row.written and CREATED.match(row.words)), None)
-    story.row(opening.key if opening else "created", begun)
+    story.row(opening.key if opening else OPENED, begun)
     message = text(alert.get("message"))
     teams = [each for each in dicts_of(alert.get("responders")) if dict_of(each).get("type") == "team"]
     story.trigger(
@@ -120,7 +133,7 @@ def _tell(story: Story, row: _Row) -> None:
         return
     words = story.without_names(row.words)
     person = _meet(story, row.owner)
-    if ACKNOWLEDGED.match(row.words):
+    if ACKNOWLEDGES.match(row.words):
         story.acknowledge(words)
         if person is not None and person != story.assignee:
             story.assign(person)  # in Opsgenie whoever acknowledges owns it
@@ -148,14 +161,14 @@ def _close(story: Story, alert: dict[str, Any], report: dict[str, Any], begun: d
     """What the alert says of itself and no log does: that it was acknowledged, and that it is closed."""
     acknowledged, closed = (_after(begun, report.get(name)) for name in ("ackTime", "closeTime"))
     if not story.acknowledged and not story.over and acknowledged is not None:
-        story.row("acknowledged", acknowledged)
+        story.row(ACKNOWLEDGED, acknowledged)
         story.acknowledge()
     if text(alert.get("status")).lower() == "closed" and not story.over:
         ended = closed or _time(alert.get("updatedAt"))
         if ended is None:
             story.left_open = True
             return
-        story.row("closed", ended)
+        story.row(ENDED, ended)
         story.resolve()
         story.closed_unresolved = True
 

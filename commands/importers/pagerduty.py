@@ -17,7 +17,19 @@ from commands.importers.json_items import Item
 from commands.importers.laid_aside import LaidAside
 from commands.importers.pagerduty_entries import URGENCIES, tell
 from commands.importers.records import read_records
-from commands.importers.story import Story, dict_of, dicts_of, instant, labels_of, names_of, ranked, text
+from commands.importers.story import (
+    ACKNOWLEDGED,
+    ENDED,
+    OPENED,
+    Story,
+    dict_of,
+    dicts_of,
+    instant,
+    labels_of,
+    names_of,
+    ranked,
+    text,
+)
 from domain.words import Severity
 
 SOURCE = "pagerduty"
@@ -114,7 +126,7 @@ def _told(
         for person in (entry.value.get("agent"), entry.value.get("user"), *dicts_of(entry.value.get("assignees"))):
             _meet(story, person)
     opening = next((entry for entry in entries if entry.kind == "trigger_log_entry"), None)
-    story.row(text(opening.value.get("id")) or "trigger" if opening else "trigger", begun)
+    story.row(text(opening.value.get("id")) or OPENED if opening else OPENED, begun)
     title = text(incident.get("title")) or text(incident.get("summary")) or text(incident.get("description"))
     story.trigger(
         title,
@@ -137,14 +149,14 @@ def _close(story: Story, incident: dict[str, Any], kinds: set[str]) -> None:
         times = (instant(dict_of(each).get("at")) for each in dicts_of(incident.get("acknowledgements")))
         first = min((at for at in times if at is not None), default=None)
         if first is not None:
-            story.row("acknowledgement", first)
+            story.row(ACKNOWLEDGED, first)
             story.acknowledge()
     if text(incident.get("status")).lower() == "resolved" and not story.over:
         at = instant(incident.get("resolved_at")) or instant(incident.get("last_status_change_at"))
         if at is None:
             story.left_open = True
             return
-        story.row("resolved", at)
+        story.row(ENDED, at)
         story.resolve()
         story.closed_unresolved = True
 

@@ -89,6 +89,16 @@ def kind(state: str) -> Literal["new", "working", "resolved", "closed", "unknown
             return "unknown"
 
 
+FINAL = frozenset(("closed_code", "resolved_by", "resolved_at", "closed_at"))
+"""An export has the last value of these on every row, so that they differ from export to export."""
+
+
+@lru_cache(maxsize=256)
+def own_columns(columns: tuple[str, ...]) -> list[str]:
+    """Those that say something of the row itself, in an order that does not hang on the file's."""
+    return sorted(column for column in columns if column not in FINAL)
+
+
 def known(values: Values, column: str) -> str | None:
     """A column's value; None for `?`, which means that it is missing."""
     value = values.get(column, MISSING).strip()

@@ -19,6 +19,9 @@ MOST_LABELS = 100
 LONGEST_DESCRIPTION = 100_000
 """Characters, as commands may have them. What is longer is kept whole in an update."""
 
+OPENED, ACKNOWLEDGED, ENDED = OWN_ROWS = ("opened", "acknowledged", "ended")
+"""Keys of the rows that tell what an incident says of itself, where no row of the file does."""
+
 _ACTOR = e.Actor(kind="system")
 
 
