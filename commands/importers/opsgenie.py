@@ -24,6 +24,7 @@ from commands.importers.story import (
     dicts_of,
     instant,
     labels_of,
+    listed,
     names_of,
     possible,
     ranked,
@@ -56,12 +57,19 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[R
 
     Raises NotThisFormat where the file is CSV without a column `id`, or neither that nor JSON.
     """
-    for item in read_records(file, wrappers=("data", "alerts")):
+    for item in read_records(file, wrappers=("data", "alerts"), beside=("logs", "notes")):
         if isinstance(item, Unreadable):
             yield item
         else:
-            alert = dict_of(item.value.get("data")) or item.value
+            alert = item.value
+            if inner := dict_of(alert.get("data")):
+                kinds = {kind: _listed(alert, kind) + _listed(inner, kind) for kind in ("logs", "notes")}
+                alert = {**inner, **kinds}
             yield from _read(Item(item.place, alert), organization_id)
+
+
+def _listed(alert: dict[str, Any], kind: str) -> list[Any]:
+    return listed(alert.get(kind), "data", kind)
 
 
 def _read(item: Item, organization_id: UUID) -> Iterator[Result]:
@@ -73,7 +81,7 @@ def _read(item: Item, organization_id: UUID) -> Iterator[Result]:
     rows: list[_Row] = []
     for kind in ("logs", "notes"):
         found = []
-        for n, value in enumerate(dicts_of(alert.get(kind)), start=1):
+        for n, value in enumerate(_listed(alert, kind), start=1):
             row = _row(dict_of(value), kind)
             if row is None:
                 yield Unreadable(item.place, f"{kind[:-1]} {n} of {reference[:100]} has no time")

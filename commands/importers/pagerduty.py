@@ -15,7 +15,7 @@ from commands.importers import Imported, Unreadable
 from commands.importers import Item as Result
 from commands.importers.json_items import Item
 from commands.importers.laid_aside import LaidAside
-from commands.importers.pagerduty_entries import URGENCIES, tell
+from commands.importers.pagerduty_entries import URGENCIES, priorities, tell
 from commands.importers.records import read_records
 from commands.importers.story import (
     ACKNOWLEDGED,
@@ -26,6 +26,7 @@ from commands.importers.story import (
     dicts_of,
     instant,
     labels_of,
+    listed,
     names_of,
     ranked,
     text,
@@ -50,11 +51,16 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[R
     Raises NotThisFormat where the file is CSV without a column `id`, or neither that nor JSON.
     """
     with LaidAside() as aside:
-        for item in read_records(file, wrappers=("incidents",)):
+        for item in read_records(file, wrappers=("incidents",), beside=("log_entries",)):
             if isinstance(item, Unreadable):
                 yield item
                 continue
-            value = dict_of(item.value.get("incident")) if _is_envelope(item.value) else item.value
+            value = item.value
+            if _is_envelope(value):
+                inner = dict_of(value.get("incident"))
+                value = {**inner, "log_entries": _listed(inner) + _listed(value)}
+            elif "log_entries" in value:
+                value = {**value, "log_entries": _listed(value)}
             entries = [value] if _is_entry(value) else []
             if not text(value.get("id")).strip() and dicts_of(value.get("log_entries")):
                 entries = dicts_of(value["log_entries"])  # a page of entries
@@ -69,6 +75,10 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[R
         for place, id, whole, parts in aside.joined():
             value = whole if whole is not None else {"id": id, **_named_by(parts)}
             yield from _read(Item(place, {**value, "log_entries": parts}), organization_id)
+
+
+def _listed(value: dict[str, Any]) -> list[Any]:
+    return listed(value.get("log_entries"), "log_entries")
 
 
 def _is_entry(value: dict[str, Any]) -> bool:
@@ -179,8 +189,9 @@ def _first_severity(incident: dict[str, Any], entries: list[Entry]) -> Severity:
             break
     priority = dict_of(incident.get("priority"))
     now = ranked(text(priority.get("summary")) or text(priority.get("name")) or text(incident.get("priority")))
-    if any(entry.kind == "priority_change_log_entry" for entry in entries):
-        now = None
+    changes = [priorities(entry.value) for entry in entries if entry.kind == "priority_change_log_entry"]
+    if any(after for _, after in changes):  # what the incident says came from these
+        now = changes[0][0]
     return now or urgency or "medium"
 
 

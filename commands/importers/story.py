@@ -217,6 +217,13 @@ def dicts_of(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def listed(value: Any, *names: str) -> list[Any]:
+    """A list, or the one that an object holds under one of the names, as an answer of an API does."""
+    if isinstance(value, dict):
+        return next((each for name in names if isinstance(each := value.get(name), list)), [value])
+    return dicts_of(value)
+
+
 def labels_of(values: Iterable[tuple[str, Any]]) -> dict[str, str]:
     """Labels `source_...` of what there is."""
     found = ((name, text(value).strip()) for name, value in values)
