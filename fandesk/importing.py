@@ -85,7 +85,9 @@ def organization_named(connection: psycopg.Connection[Any], named: str | None, *
     found = connection.execute("select id, name from access.organizations order by created_at").fetchall()
     if one and named is None and len(found) > 1:
         names = ", ".join(f"{name} ({id})" for id, name in found)
-        raise NothingToImportInto(f"There are several organisations: name one with --organization. There are {names}.")
+        raise NothingToImportInto(
+            f"There are several organisations: name one with --organization. There are {names}."
+        )
     for id, name in found:
         if named is None or named in (str(id), name):
             return cast(UUID, id)
@@ -121,6 +123,8 @@ def words(report: Report) -> str:
         *(f"    {reference}" for reference in report.resolved_by_closing),
         f"  {len(report.left_open)} incidents have an end but nothing that resolves them, so they stay open here:",
         *(f"    {reference}" for reference in report.left_open),
+        f"  {len(report.unknown)} words mean nothing here:",
+        *(f"    {word}: {times} times" for word, times in report.unknown.items()),
         f"  {report.rows_left_out} rows left out by rule:",
         *_places(report.left_out),
         f"  {report.rows_unreadable} rows could not be read:",

@@ -20,6 +20,9 @@ LONGEST_ITEM = 16 * 1024 * 1024
 
 LONGEST_NAME = 100
 
+DEEPEST = 1000
+"""Brackets within each other; what is deeper is no history of anything."""
+
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["{}\[\]]', re.DOTALL)
 _END_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _CLOSES = {ord("}"): ord("{"), ord("]"): ord("[")}
@@ -109,6 +112,10 @@ class _Scanner:
                 if len(self.open) == self.floor:
                     begin = token.start()  # what is between items is not of interest
                 self.open.append(first)
+                if len(self.open) > DEEPEST:
+                    self.lost = True
+                    yield Unreadable(self.items + 1, f"more than {DEEPEST} brackets deep: not read from here on")
+                    return
                 if self._hold_items():
                     yield from self._passed(chunk[begin : token.start()])
                     self.floor = len(self.open)
@@ -127,7 +134,9 @@ class _Scanner:
         if self.open[-1] != ord("["):
             return False
         return len(self.open) == 1 or (
-            len(self.open) == 2 and self.open[0] == ord("{") and (self.string in self.wrappers or self.floor == 1 and self.string in self.beside)
+            len(self.open) == 2
+            and self.open[0] == ord("{")
+            and (self.string in self.wrappers or self.floor == 1 and self.string in self.beside)
         )
 
     def _passed(self, part: bytes) -> Iterator[Unreadable]:

@@ -95,7 +95,9 @@ def _last_known(item: Imported, rows: Rows, known: set[UUID], stored: Sequence[R
     if last > 0:
         return last
     imported = item.events[0].correlation_id
-    newest = max((entry.event.occurred_at for entry in stored if entry.event.correlation_id == imported), default=None)
+    newest = max(
+        (entry.event.occurred_at for entry in stored if entry.event.correlation_id == imported), default=None
+    )
     return max((n for n, told in enumerate(rows.values()) if newest and _time(told) < newest), default=last)
 
 

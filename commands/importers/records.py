@@ -36,7 +36,8 @@ def read_records(
         return
     chunks = Chunks(file)
     if not _in_lines(chunks, wrappers):
-        yield from read_document(chunks, wrappers, beside)
+        for item in read_document(chunks, wrappers, beside):
+            yield from [item] if isinstance(item, Unreadable) else _unwrapped(item, wrappers, beside)
         return
     number = 0
     for number, line in chunks.lines(LONGEST_ITEM):

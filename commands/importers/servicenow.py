@@ -18,13 +18,13 @@ from commands.importers.records import read_rows
 from commands.importers.servicenow_values import (
     LABELS,
     REQUIRED,
-    SEVERITIES,
     Values,
     kind,
     known,
     labels,
     own_columns,
     sentence,
+    severity_of,
     updated_by,
     when,
 )
@@ -111,6 +111,7 @@ class _Story:
     updates: int = 0
     reopenings: int = 0
     seen: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
 
     def told(self) -> Imported:
         return Imported(
@@ -122,6 +123,7 @@ class _Story:
             reopenings=self.reopenings,
             closed_unresolved=self.closed_unresolved,
             people=self.people,
+            unknown=self.unknown,
         )
 
     def add(self, row: Row) -> None:
@@ -138,6 +140,8 @@ class _Story:
         state = values["incident_state"].strip()
         text, more = sentence(values, self.last)
         unknown = kind(state) == "unknown"
+        if unknown:
+            self._count_unknown("state", state)
         if not self._change_status(state, meta, text) and (more or unknown or len(self.events) == before):
             self.updates += 1
             self.events.append(e.UpdatePosted(**meta, body=text))
@@ -158,8 +162,17 @@ class _Story:
             "causation_id": named(self.import_id, key),
         }
 
+    def _severity(self, values: Values) -> Severity:
+        if (severity := severity_of(values["priority"])) is None:
+            self._count_unknown("priority", values["priority"])
+        return severity or self.severity
+
+    def _count_unknown(self, what: str, word: str) -> None:
+        words = f"{what} {word.strip()[:100]}"
+        self.unknown[words] = self.unknown.get(words, 0) + 1
+
     def _open(self, values: Values, meta: Meta) -> None:
-        self.severity = SEVERITIES.get(values["priority"].strip(), self.severity)
+        self.severity = self._severity(values)
         self.shown = shown = labels(values)
         self.labelled = tuple(map(values.get, LABELS))
         words = [shown.get(f"source_{part}") for part in ("category", "subcategory", "symptom")]
@@ -184,7 +197,7 @@ class _Story:
         if (changed := labels(values)) != self.shown:
             self.shown = changed
             self.events.append(e.DetailsCorrected(**meta, labels=changed, reason=reason))
-        severity = SEVERITIES.get(values["priority"].strip(), self.severity)
+        severity = self._severity(values)
         if severity != self.severity:
             target = RESPONSE_TARGETS_S[severity]
             previous, self.severity = self.severity, severity

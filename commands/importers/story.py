@@ -165,7 +165,7 @@ class Story:
         """A text that the other program made, with the people that are known so far named by their ids."""
         for id, name in sorted(self.people.items(), key=lambda each: -len(each[1])):
             if len(name) > 1:
-                text = text.replace(name, f"person {id.hex[:8]}")
+                text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"person {id.hex[:8]}", text)
         return text
 
     def told(self) -> Imported:

@@ -30,7 +30,9 @@ def test_pagerduty(file: Any, indent: int | None) -> None:
 
 
 def test_what_stands_before_the_incidents_is_told() -> None:
-    items = given(pagerduty.read_incidents, json.dumps({"log_entries": ENTRIES, "incidents": [INCIDENT]}, indent=1))
+    items = given(
+        pagerduty.read_incidents, json.dumps({"log_entries": ENTRIES, "incidents": [INCIDENT]}, indent=1)
+    )
     told = [item.reason for item in items if isinstance(item, Unreadable)]
     assert told == ['"log_entries" stands before the array of items: not taken']
     assert len(imported(items)) == 1
