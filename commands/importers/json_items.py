@@ -136,7 +136,7 @@ class _Scanner:
         return len(self.open) == 1 or (
             len(self.open) == 2
             and self.open[0] == ord("{")
-            and (self.string in self.wrappers or self.floor == 1 and self.string in self.beside)
+            and (self.string in self.wrappers or (self.floor == 1 and self.string in self.beside))
         )
 
     def _passed(self, part: bytes) -> Iterator[Unreadable]:

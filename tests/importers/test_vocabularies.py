@@ -1,9 +1,10 @@
-"""ServiceNow's states and priorities in other words and numbers; unknown ones are counted. And one organisation."""
+"""ServiceNow's states and priorities in other words and numbers; unknown ones counted. And one organisation."""
 
 import json
 from collections.abc import Callable
 from uuid import UUID
 
+import psycopg
 import pytest
 import typer
 from filetools import folded, given, imported, types
@@ -11,9 +12,9 @@ from test_known_again import INCIDENT
 from test_storable import ROW
 from typer.testing import CliRunner
 
+from commands.event_store import LedgerRecorder
 from commands.importers import pagerduty, servicenow
 from commands.importers.report import Done, Report
-from commands.event_store import LedgerRecorder
 from fandesk import import_cli
 from fandesk.importing import NothingToImportInto, organization_named, words
 
@@ -62,12 +63,12 @@ def test_an_incident_without_entries_twice_is_given_twice() -> None:
 
 def test_of_several_organisations_one_has_to_be_named(make_ledger: Callable[[], LedgerRecorder]) -> None:
     recorder = make_ledger()
-    with recorder.datastore.get_connection() as connection:
+    with psycopg.connect(**recorder.datastore.pool.kwargs) as connection:  # type: ignore[arg-type]
         for n, name in ((1, "Alpha"), (2, "Beta")):
             connection.cursor().execute(
                 "insert into access.organizations (id, name) values (%s, %s)", (UUID(int=n), name)
             )
-        with pytest.raises(NothingToImportInto, match="Alpha .*Beta"):
+        with pytest.raises(NothingToImportInto, match=r"Alpha .*Beta"):
             organization_named(connection, None, one=True)
         assert organization_named(connection, "Beta", one=True) == UUID(int=2)
 
