@@ -8,6 +8,7 @@ import psycopg
 import pytest
 import typer
 from filetools import folded, given, imported, types
+from psycopg.rows import tuple_row
 from test_known_again import INCIDENT
 from test_storable import ROW
 from typer.testing import CliRunner
@@ -63,7 +64,7 @@ def test_an_incident_without_entries_twice_is_given_twice() -> None:
 
 def test_of_several_organisations_one_has_to_be_named(make_ledger: Callable[[], LedgerRecorder]) -> None:
     recorder = make_ledger()
-    with psycopg.connect(**recorder.datastore.pool.kwargs) as connection:  # type: ignore[arg-type]
+    with psycopg.connect(**{**recorder.datastore.pool.kwargs, "row_factory": tuple_row}) as connection:  # type: ignore[arg-type]
         for n, name in ((1, "Alpha"), (2, "Beta")):
             connection.cursor().execute(
                 "insert into access.organizations (id, name) values (%s, %s)", (UUID(int=n), name)
