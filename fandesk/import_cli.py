@@ -14,9 +14,17 @@ from fandesk.options import Data, Json, Organization
 from fandesk.place import database, ledger
 from fandesk.progress import progress
 
+
+def _there(file: Path) -> Path:
+    """A file, or `-`: typer's own check looks for a file of that name."""
+    if str(file) != "-" and not file.is_file():
+        raise typer.BadParameter(f"there is no file {file}")
+    return file
+
+
 History = Annotated[
     Path,
-    typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="JSON, JSON Lines or CSV, also gzip; or -"),
+    typer.Argument(callback=_there, help="JSON, JSON Lines or CSV, also gzip; or -"),
 ]
 
 

@@ -41,12 +41,12 @@ def import_file(
 ) -> Report:
     """Import; safe to interrupt at any moment and to run again. `advance` is told bytes read, and of how many.
 
-    organization: its name or id; None: the only one, or the first. Raises NothingToImportInto.
+    organization: its name or id; None: the only one. Raises NothingToImportInto.
     """
     store = open_store(config.dsn)
     try:
         with psycopg.connect(config.dsn) as connection, _open(path) as file:
-            organization_id = organization_named(connection, organization)
+            organization_id = organization_named(connection, organization, one=True)
             connection.commit()
             size = path.stat().st_size if str(path) != "-" else 0
             report = run(
@@ -79,9 +79,15 @@ def _place(file: BufferedReader) -> int:
         return 0
 
 
-def organization_named(connection: psycopg.Connection[Any], named: str | None) -> UUID:
-    """The organisation of that name or id; without one, the first. Raises NothingToImportInto."""
+def organization_named(connection: psycopg.Connection[Any], named: str | None, *, one: bool = False) -> UUID:
+    """The organisation of that name or id; without one, the first, or with `one` the only one. Raises
+    NothingToImportInto."""
     found = connection.execute("select id, name from access.organizations order by created_at").fetchall()
+    if one and named is None and len(found) > 1:
+        names = ", ".join(f"{name} ({id})" for id, name in found)
+        raise NothingToImportInto(
+            f"There are several organisations: name one with --organization. There are {names}."
+        )
     for id, name in found:
         if named is None or named in (str(id), name):
             return cast(UUID, id)
@@ -117,6 +123,8 @@ def words(report: Report) -> str:
         *(f"    {reference}" for reference in report.resolved_by_closing),
         f"  {len(report.left_open)} incidents have an end but nothing that resolves them, so they stay open here:",
         *(f"    {reference}" for reference in report.left_open),
+        f"  {len(report.unknown)} words mean nothing here:",
+        *(f"    {word}: {times} times" for word, times in report.unknown.items()),
         f"  {report.rows_left_out} rows left out by rule:",
         *_places(report.left_out),
         f"  {report.rows_unreadable} rows could not be read:",

@@ -39,7 +39,7 @@ class Imported:
     events tell. updates: how many of them only as a timeline update. closed_unresolved: whether the file closes
     it without ever saying that it was resolved. left_open: whether the file gives it an end, but never says what
     the format counts as resolved. people: the names behind the person ids in the events; names themselves are
-    never in an event.
+    never in an event. unknown: words of the file that mean nothing here, and how often each came.
     """
 
     reference: str
@@ -51,6 +51,7 @@ class Imported:
     closed_unresolved: bool = False
     left_open: bool = False
     people: dict[UUID, str] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
 
 
 Item = Imported | Unreadable | LeftOut

@@ -20,6 +20,9 @@ LONGEST_ITEM = 16 * 1024 * 1024
 
 LONGEST_NAME = 100
 
+DEEPEST = 1000
+"""Brackets within each other; what is deeper is no history of anything."""
+
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["{}\[\]]', re.DOTALL)
 _END_OF_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _CLOSES = {ord("}"): ord("{"), ord("]"): ord("[")}
@@ -46,9 +49,12 @@ def parse(place: int, raw: bytes) -> Iterator[Item | Unreadable]:
         yield Unreadable(place, "no JSON object")
 
 
-def read_document(chunks: Chunks, wrappers: Collection[str]) -> Iterator[Item | Unreadable]:
-    """The items of a document. wrappers: names under which an object may hold the array of items."""
-    scanner = _Scanner({b'"' + name.encode() + b'"' for name in wrappers})
+def read_document(
+    chunks: Chunks, wrappers: Collection[str], beside: Collection[str] = ()
+) -> Iterator[Item | Unreadable]:
+    """The items of a document. wrappers: names under which an object may hold the array of items; beside: names
+    of further arrays of items in such an object."""
+    scanner = _Scanner(*({b'"' + name.encode() + b'"' for name in names} for names in (wrappers, beside)))
     for chunk in chunks:
         yield from scanner.feed(chunk)
         if scanner.lost:
@@ -66,6 +72,7 @@ class _Scanner:
     follows."""
 
     wrappers: Collection[bytes]
+    beside: Collection[bytes] = ()
     items: int = 0
     lost: bool = False
     open: list[int] = field(default_factory=list)
@@ -105,7 +112,12 @@ class _Scanner:
                 if len(self.open) == self.floor:
                     begin = token.start()  # what is between items is not of interest
                 self.open.append(first)
+                if len(self.open) > DEEPEST:
+                    self.lost = True
+                    yield Unreadable(self.items + 1, f"more than {DEEPEST} brackets deep: not read from here on")
+                    return
                 if self._hold_items():
+                    yield from self._passed(chunk[begin : token.start()])
                     self.floor = len(self.open)
                     self._drop()
         if len(self.open) > self.floor:
@@ -122,8 +134,17 @@ class _Scanner:
         if self.open[-1] != ord("["):
             return False
         return len(self.open) == 1 or (
-            len(self.open) == 2 and self.open[0] == ord("{") and self.string in self.wrappers
+            len(self.open) == 2
+            and self.open[0] == ord("{")
+            and (self.string in self.wrappers or (self.floor == 1 and self.string in self.beside))
         )
+
+    def _passed(self, part: bytes) -> Iterator[Unreadable]:
+        """What stood in the object before its items, and would have been items after them."""
+        said = b"".join([*self.parts, part])
+        for name in self.beside if not self.floor else ():
+            if name in said or self.size > LONGEST_ITEM:
+                yield Unreadable(self.items + 1, f"{name.decode()} stands before the array of items: not taken")
 
     def _leave_string(self, chunk: bytes, at: int) -> int:
         """Go on to the string's end, or the chunk's."""

@@ -7,7 +7,8 @@ from typing import Any, Self
 from pydantic_core import from_json, to_json
 
 _TABLES = """
-    create table wholes (id text primary key, place integer, value blob);
+    create table wholes (id text, place integer, value blob, first boolean);
+    create index wholes_of on wholes (id);
     create table parts (id text, place integer, value blob);"""
 
 
@@ -26,8 +27,11 @@ class LaidAside:
         self._rows.close()
 
     def add_whole(self, id: str, place: int, value: dict[str, Any]) -> None:
-        """What parts belong to; the first of an id counts."""
-        self._rows.execute("insert or ignore into wholes values (?, ?, ?)", (id, place, to_json(value)))
+        """What parts belong to: where an id comes several times, to the first."""
+        self._rows.execute(
+            "insert into wholes values (?1, ?2, ?3, not exists (select 1 from wholes where id = ?1))",
+            (id, place, to_json(value)),
+        )
 
     def add_part(self, id: str, place: int, value: dict[str, Any]) -> None:
         self._rows.execute("insert into parts values (?, ?, ?)", (id, place, to_json(value)))
@@ -36,12 +40,14 @@ class LaidAside:
         """Place, id, the whole (None where there is none) and its parts, each in the file's order."""
         self._rows.execute("create index parts_of on parts (id, place)")
         found = self._rows.execute(
-            "select place, id, value from wholes union all"
-            " select min(place), id, null from parts where id not in (select id from wholes) group by id"
+            "select place, id, value, first from wholes union all"
+            " select min(place), id, null, true from parts where id not in (select id from wholes) group by id"
             " order by place, id"
         )
-        for place, id, value in found:
-            parts = self._rows.execute("select value from parts where id = ? order by place, rowid", (id,))
+        for place, id, value, first in found:
+            parts = self._rows.execute(
+                "select value from parts where id = ? and ? order by place, rowid", (id, first)
+            )
             yield (
                 place,
                 id,

@@ -7,7 +7,7 @@ e-mail addresses) never enter events: where its own words name somebody, the id 
 import io
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,7 +15,21 @@ from commands.importers import Imported, Unreadable
 from commands.importers import Item as Result
 from commands.importers.json_items import Item
 from commands.importers.records import read_records
-from commands.importers.story import Story, dict_of, dicts_of, instant, labels_of, names_of, ranked, text
+from commands.importers.story import (
+    ACKNOWLEDGED,
+    ENDED,
+    OPENED,
+    Story,
+    dict_of,
+    dicts_of,
+    instant,
+    labels_of,
+    listed,
+    names_of,
+    possible,
+    ranked,
+    text,
+)
 from domain.decisions import EARLIEST
 from domain.events import AlertSeen
 
@@ -24,7 +38,7 @@ NOBODY = frozenset(("", "system", "api", "opsgenie", "genie"))
 """Owners that are no people."""
 
 CREATED = re.compile(r"(alert )?created", re.IGNORECASE)
-ACKNOWLEDGED = re.compile(r"(alert )?acknowledged", re.IGNORECASE)
+ACKNOWLEDGES = re.compile(r"(alert )?acknowledged", re.IGNORECASE)
 CLOSED = re.compile(r"(alert )?(closed|resolved)", re.IGNORECASE)
 REOPENED = re.compile(r"(alert )?(reopened|re-opened)", re.IGNORECASE)
 PRIORITY = re.compile(r"(?:alert )?priority .*\bto:? ?\[?(P[1-5])", re.IGNORECASE)
@@ -43,12 +57,19 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[R
 
     Raises NotThisFormat where the file is CSV without a column `id`, or neither that nor JSON.
     """
-    for item in read_records(file, wrappers=("data", "alerts")):
+    for item in read_records(file, wrappers=("data", "alerts"), beside=("logs", "notes")):
         if isinstance(item, Unreadable):
             yield item
         else:
-            alert = dict_of(item.value.get("data")) or item.value
+            alert = item.value
+            if inner := dict_of(alert.get("data")):
+                kinds = {kind: _listed(alert, kind) + _listed(inner, kind) for kind in ("logs", "notes")}
+                alert = {**inner, **kinds}
             yield from _read(Item(item.place, alert), organization_id)
+
+
+def _listed(alert: dict[str, Any], kind: str) -> list[Any]:
+    return listed(alert.get(kind), "data", kind)
 
 
 def _read(item: Item, organization_id: UUID) -> Iterator[Result]:
@@ -60,7 +81,7 @@ def _read(item: Item, organization_id: UUID) -> Iterator[Result]:
     rows: list[_Row] = []
     for kind in ("logs", "notes"):
         found = []
-        for n, value in enumerate(dicts_of(alert.get(kind)), start=1):
+        for n, value in enumerate(_listed(alert, kind), start=1):
             row = _row(dict_of(value), kind)
             if row is None:
                 yield Unreadable(item.place, f"{kind[:-1]} {n} of {reference[:100]} has no time")
@@ -74,6 +95,10 @@ def _read(item: Item, organization_id: UUID) -> Iterator[Result]:
     if begun is None:
         yield Unreadable(item.place, f"{reference[:100]} has no time at which it was created")
         return
+    for name in ("ackTime", "closeTime"):
+        said = dict_of(alert.get("report")).get(name)
+        if text(said) and _after(begun, said) is None:
+            yield Unreadable(item.place, f"report.{name} of {reference[:100]} is no duration: {text(said)[:40]}")
     yield _told(alert, reference, begun, rows, organization_id)
 
 
@@ -90,7 +115,7 @@ def _told(
     ):
         _meet(story, text(owner))
     opening = next((row for row in rows if not row.written and CREATED.match(row.words)), None)
-    story.row(opening.key if opening else "created", begun)
+    story.row(opening.key if opening else OPENED, begun)
     message = text(alert.get("message"))
     teams = [each for each in dicts_of(alert.get("responders")) if dict_of(each).get("type") == "team"]
     story.trigger(
@@ -116,7 +141,7 @@ def _tell(story: Story, row: _Row) -> None:
         return
     words = story.without_names(row.words)
     person = _meet(story, row.owner)
-    if ACKNOWLEDGED.match(row.words):
+    if ACKNOWLEDGES.match(row.words):
         story.acknowledge(words)
         if person is not None and person != story.assignee:
             story.assign(person)  # in Opsgenie whoever acknowledges owns it
@@ -144,14 +169,14 @@ def _close(story: Story, alert: dict[str, Any], report: dict[str, Any], begun: d
     """What the alert says of itself and no log does: that it was acknowledged, and that it is closed."""
     acknowledged, closed = (_after(begun, report.get(name)) for name in ("ackTime", "closeTime"))
     if not story.acknowledged and not story.over and acknowledged is not None:
-        story.row("acknowledged", acknowledged)
+        story.row(ACKNOWLEDGED, acknowledged)
         story.acknowledge()
     if text(alert.get("status")).lower() == "closed" and not story.over:
         ended = closed or _time(alert.get("updatedAt"))
         if ended is None:
             story.left_open = True
             return
-        story.row("closed", ended)
+        story.row(ENDED, ended)
         story.resolve()
         story.closed_unresolved = True
 
@@ -179,7 +204,11 @@ def _after(begun: datetime, milliseconds: Any) -> datetime | None:
     said = text(milliseconds)
     if not (said.isascii() and said.isdigit() and 0 < len(said) < 13):
         return None
-    return (begun + timedelta(milliseconds=int(said))).astimezone(UTC)
+    try:
+        at = begun + timedelta(milliseconds=int(said))
+    except OverflowError:
+        return None
+    return at if possible(at) else None
 
 
 def _meet(story: Story, name: str) -> UUID | None:

@@ -15,9 +15,22 @@ from commands.importers import Imported, Unreadable
 from commands.importers import Item as Result
 from commands.importers.json_items import Item
 from commands.importers.laid_aside import LaidAside
-from commands.importers.pagerduty_entries import URGENCIES, tell
+from commands.importers.pagerduty_entries import URGENCIES, priorities, tell
 from commands.importers.records import read_records
-from commands.importers.story import Story, dict_of, dicts_of, instant, labels_of, names_of, ranked, text
+from commands.importers.story import (
+    ACKNOWLEDGED,
+    ENDED,
+    OPENED,
+    Story,
+    dict_of,
+    dicts_of,
+    instant,
+    labels_of,
+    listed,
+    names_of,
+    ranked,
+    text,
+)
 from domain.words import Severity
 
 SOURCE = "pagerduty"
@@ -38,11 +51,16 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[R
     Raises NotThisFormat where the file is CSV without a column `id`, or neither that nor JSON.
     """
     with LaidAside() as aside:
-        for item in read_records(file, wrappers=("incidents",)):
+        for item in read_records(file, wrappers=("incidents",), beside=("log_entries",)):
             if isinstance(item, Unreadable):
                 yield item
                 continue
-            value = dict_of(item.value.get("incident")) if _is_envelope(item.value) else item.value
+            value = item.value
+            if _is_envelope(value):
+                inner = dict_of(value.get("incident"))
+                value = {**inner, "log_entries": _listed(inner) + _listed(value)}
+            elif "log_entries" in value:
+                value = {**value, "log_entries": _listed(value)}
             entries = [value] if _is_entry(value) else []
             if not text(value.get("id")).strip() and dicts_of(value.get("log_entries")):
                 entries = dicts_of(value["log_entries"])  # a page of entries
@@ -57,6 +75,10 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[R
         for place, id, whole, parts in aside.joined():
             value = whole if whole is not None else {"id": id, **_named_by(parts)}
             yield from _read(Item(place, {**value, "log_entries": parts}), organization_id)
+
+
+def _listed(value: dict[str, Any]) -> list[Any]:
+    return listed(value.get("log_entries"), "log_entries")
 
 
 def _is_entry(value: dict[str, Any]) -> bool:
@@ -114,7 +136,7 @@ def _told(
         for person in (entry.value.get("agent"), entry.value.get("user"), *dicts_of(entry.value.get("assignees"))):
             _meet(story, person)
     opening = next((entry for entry in entries if entry.kind == "trigger_log_entry"), None)
-    story.row(text(opening.value.get("id")) or "trigger" if opening else "trigger", begun)
+    story.row(text(opening.value.get("id")) or OPENED if opening else OPENED, begun)
     title = text(incident.get("title")) or text(incident.get("summary")) or text(incident.get("description"))
     story.trigger(
         title,
@@ -137,14 +159,14 @@ def _close(story: Story, incident: dict[str, Any], kinds: set[str]) -> None:
         times = (instant(dict_of(each).get("at")) for each in dicts_of(incident.get("acknowledgements")))
         first = min((at for at in times if at is not None), default=None)
         if first is not None:
-            story.row("acknowledgement", first)
+            story.row(ACKNOWLEDGED, first)
             story.acknowledge()
     if text(incident.get("status")).lower() == "resolved" and not story.over:
         at = instant(incident.get("resolved_at")) or instant(incident.get("last_status_change_at"))
         if at is None:
             story.left_open = True
             return
-        story.row("resolved", at)
+        story.row(ENDED, at)
         story.resolve()
         story.closed_unresolved = True
 
@@ -167,8 +189,9 @@ def _first_severity(incident: dict[str, Any], entries: list[Entry]) -> Severity:
             break
     priority = dict_of(incident.get("priority"))
     now = ranked(text(priority.get("summary")) or text(priority.get("name")) or text(incident.get("priority")))
-    if any(entry.kind == "priority_change_log_entry" for entry in entries):
-        now = None
+    changes = [priorities(entry.value) for entry in entries if entry.kind == "priority_change_log_entry"]
+    if any(after for _, after in changes):  # what the incident says came from these
+        now = changes[0][0]
     return now or urgency or "medium"
 
 

@@ -1,10 +1,12 @@
 """What each kind of PagerDuty's log entries says as an event."""
 
+import re
 from typing import Any
 
 from commands.importers.story import Story, dict_of, dicts_of, ranked, text
 from domain.words import Severity
 
+_SUMMARY = {way: re.compile(rf"\b{way}:? [\"'\[“]?(\w+(?:-\d)?)", re.IGNORECASE) for way in ("from", "to")}
 URGENCIES: dict[str, Severity] = {"high": "high", "low": "low"}
 
 
@@ -27,9 +29,7 @@ def tell(story: Story, kind: str, entry: dict[str, Any]) -> None:
             urgency = URGENCIES.get(text(channel.get("urgency") or entry.get("urgency")).lower())
             _change(story, urgency, _words(story, kind, entry))
         case "priority_change_log_entry":
-            priority = channel.get("priority") or entry.get("priority")
-            named = text(dict_of(priority).get("summary") or dict_of(priority).get("name") or priority)
-            _change(story, ranked(named), _words(story, kind, entry))
+            _change(story, priorities(entry)[1], _words(story, kind, entry))
         case "notify_log_entry":
             user = dict_of(entry.get("user")) or dict_of(dict_of(channel).get("user"))
             way = text(dict_of(channel.get("notification")).get("type"))  # its address is the person's own
@@ -37,6 +37,23 @@ def tell(story: Story, kind: str, entry: dict[str, Any]) -> None:
             story.update(f"Notified {who}" + (f" by {way.removesuffix('_notification')}" if way else ""))
         case _:
             story.update(_words(story, kind, entry))
+
+
+def priorities(entry: dict[str, Any]) -> tuple[Severity | None, Severity | None]:
+    """The severities before and after a change of priority, as far as the entry tells them."""
+    channel = dict_of(entry.get("channel"))
+    said = text(entry.get("summary")) or text(channel.get("summary"))
+    before, after = (_SUMMARY[way].search(said) for way in ("from", "to"))
+    new = channel.get("new_priority") or channel.get("priority") or entry.get("priority")
+    return (
+        _rank(channel.get("old_priority")) or (ranked(before[1]) if before else None),
+        _rank(new) or (ranked(after[1]) if after else None),
+    )
+
+
+def _rank(priority: Any) -> Severity | None:
+    named = dict_of(priority)
+    return ranked(text(named.get("summary") or named.get("name") or priority))
 
 
 def _change(story: Story, severity: Severity | None, words: str) -> None:

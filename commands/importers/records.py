@@ -12,14 +12,20 @@ from commands.importers.csv_rows import Row
 from commands.importers.csv_rows import read_rows as read_csv
 from commands.importers.json_items import LONGEST_ITEM, Item, parse, read_document
 from commands.importers.opened import Chunks, first_byte
+from commands.importers.story import text
 
 NEAR = 64 * 1024
 
 
 def read_records(
-    file: io.BufferedReader, *, wrappers: Collection[str] = (), required: Collection[str] = ("id",)
+    file: io.BufferedReader,
+    *,
+    wrappers: Collection[str] = (),
+    beside: Collection[str] = (),
+    required: Collection[str] = ("id",),
 ) -> Iterator[Item | Unreadable]:
-    """Its objects in order. wrappers: names under which an object may hold the array of them.
+    """Its objects in order. wrappers: names under which an object may hold the array of them; beside: names
+    of further arrays that such an object may hold.
 
     Of CSV, each row is one: a column `a.b` is `b` in `a`, a cell that holds JSON is read as that, an empty one is
     left out. Raises NotThisFormat where it is CSV without the `required` columns, or neither.
@@ -30,7 +36,8 @@ def read_records(
         return
     chunks = Chunks(file)
     if not _in_lines(chunks, wrappers):
-        yield from read_document(chunks, wrappers)
+        for item in read_document(chunks, wrappers, beside):
+            yield from [item] if isinstance(item, Unreadable) else _unwrapped(item, wrappers, beside)
         return
     number = 0
     for number, line in chunks.lines(LONGEST_ITEM):
@@ -38,7 +45,7 @@ def read_records(
             yield Unreadable(number, f"longer than {LONGEST_ITEM} bytes")
         elif line.strip():
             for item in parse(number, line):
-                yield from [item] if isinstance(item, Unreadable) else _unwrapped(item, wrappers)
+                yield from [item] if isinstance(item, Unreadable) else _unwrapped(item, wrappers, beside)
     if chunks.damage is not None:
         yield Unreadable(number + 1, chunks.damage, rows=0)
 
@@ -72,10 +79,12 @@ def _in_lines(chunks: Chunks, wrappers: Collection[str]) -> bool:
     return False
 
 
-def _unwrapped(item: Item, wrappers: Collection[str]) -> Iterator[Item | Unreadable]:
+def _unwrapped(item: Item, wrappers: Collection[str], beside: Collection[str]) -> Iterator[Item | Unreadable]:
     held = [value for name in wrappers if isinstance(value := item.value.get(name), list)]
     if not held:
         yield item
+    else:
+        held += [value for name in beside if isinstance(value := item.value.get(name), list)]
     for value in (each for values in held for each in values):
         if isinstance(value, dict):
             yield Item(item.place, value)
@@ -111,4 +120,4 @@ def _text(value: Any) -> str:
         value = value.get("display_value", value.get("value"))
     if value is None:
         return "?"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return text(value)

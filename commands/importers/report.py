@@ -59,6 +59,9 @@ class Report:
     people: dict[UUID, str] = field(default_factory=dict)
     """The names behind the person ids in the events, for the caller to make people of."""
 
+    unknown: dict[str, int] = field(default_factory=dict)
+    """Words of the file (`state Mystery`) that mean nothing here, and how often each came: at most LISTED."""
+
     def pass_over(self, place: Unreadable | LeftOut) -> None:
         """Account for what is not taken."""
         self.rows_read += place.rows
@@ -94,3 +97,6 @@ class Report:
             if wanted:
                 listed.append(item.reference)
         self.people.update(item.people)
+        for word, times in item.unknown.items():
+            if word in self.unknown or len(self.unknown) < LISTED:
+                self.unknown[word] = self.unknown.get(word, 0) + times

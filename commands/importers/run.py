@@ -15,6 +15,7 @@ from commands.importers import Imported, Item, LeftOut, Unreadable
 from commands.importers.apart import apart
 from commands.importers.missing import missing
 from commands.importers.report import Done, Report
+from commands.importers.storable import storable
 
 BATCH_EVENTS = 1000
 """After how many events a batch is written: round trips hardly count any more, and live commands, which wait for
@@ -93,7 +94,7 @@ def _batches(items: Iterable[Item], batch_events: int) -> Iterator[_Batch]:
     events = size = 0
     for item in items:
         if isinstance(item, Imported):
-            encoded = [codec.encode(event) for event in item.events]
+            encoded = [storable(event) for event in item.events]
             batch.ready.append(_Ready(replace(item, events=()), item.events[0].organization_id, encoded))
             events += len(encoded)
             size += sum(len(state) for _, state in encoded)
@@ -123,7 +124,7 @@ def _write(batch: Sequence[_Ready], ledger: Ledger, *, dry_run: bool) -> list[Do
             else:
                 absent = missing(ready.whole(), stored)
                 outcome = Done(absent.rows, len(absent.events), absent.out_of_place, there=True)
-                after, events = stored[-1].version, [codec.encode(event) for event in absent.events]
+                after, events = stored[-1].version, [storable(event) for event in absent.events]
             if events and not dry_run:
                 new[item.stream_id] = n, History(item.stream_id, after, events), outcome
             else:

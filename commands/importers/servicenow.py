@@ -18,12 +18,13 @@ from commands.importers.records import read_rows
 from commands.importers.servicenow_values import (
     LABELS,
     REQUIRED,
-    SEVERITIES,
     Values,
     kind,
     known,
     labels,
+    own_columns,
     sentence,
+    severity_of,
     updated_by,
     when,
 )
@@ -56,7 +57,7 @@ def read_incidents(file: io.BufferedReader, organization_id: UUID) -> Iterator[I
                 yield story.told()
             seen.add(number)
             import_id = named(organization_id, f"{SOURCE} import:{number}")
-            story = _Story(organization_id, number, import_id, row.line)
+            story = _Story(organization_id, number, import_id)
         story.add(row)
     if story is not None:
         yield story.told()
@@ -87,8 +88,8 @@ def _checked(row: Row | Unreadable) -> Row | Unreadable:
 
 @dataclass(slots=True)
 class _Story:
-    """What one incident's rows have told so far. A row is known by its distance from the first_line: also a row
-    that cannot be read keeps its place.
+    """What one incident's rows have told so far. A row is known by all that it says, and as the how manieth of
+    those that say the same: so it stays the same row whatever stands around it in another export.
 
     over: resolved, and not reopened since. working: somebody took it on, or it was reopened.
     """
@@ -96,7 +97,6 @@ class _Story:
     organization_id: UUID
     number: str
     import_id: UUID
-    first_line: int
     events: list[e.IncidentEvent] = field(default_factory=list)
     people: dict[UUID, str] = field(default_factory=dict)
     last: Values = field(default_factory=dict)
@@ -110,6 +110,8 @@ class _Story:
     rows: int = 0
     updates: int = 0
     reopenings: int = 0
+    seen: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
 
     def told(self) -> Imported:
         return Imported(
@@ -121,6 +123,7 @@ class _Story:
             reopenings=self.reopenings,
             closed_unresolved=self.closed_unresolved,
             people=self.people,
+            unknown=self.unknown,
         )
 
     def add(self, row: Row) -> None:
@@ -137,6 +140,8 @@ class _Story:
         state = values["incident_state"].strip()
         text, more = sentence(values, self.last)
         unknown = kind(state) == "unknown"
+        if unknown:
+            self._count_unknown("state", state)
         if not self._change_status(state, meta, text) and (more or unknown or len(self.events) == before):
             self.updates += 1
             self.events.append(e.UpdatePosted(**meta, body=text))
@@ -145,16 +150,29 @@ class _Story:
         self.last = values
 
     def _meta(self, row: Row) -> Meta:
+        key = "\x1f".join(map(row.values.__getitem__, own_columns(tuple(row.values))))
+        self.seen[key] = nth = self.seen.get(key, 0) + 1
+        if nth > 1:
+            key = f"{key}\x1f{nth}"
         return {
             "organization_id": self.organization_id,
             "actor": _ACTOR,
             "occurred_at": _instant(row.values["sys_updated_at"]),
             "correlation_id": self.import_id,
-            "causation_id": named(self.import_id, str(row.line - self.first_line + 1)),
+            "causation_id": named(self.import_id, key),
         }
 
+    def _severity(self, values: Values) -> Severity:
+        if (severity := severity_of(values["priority"])) is None:
+            self._count_unknown("priority", values["priority"])
+        return severity or self.severity
+
+    def _count_unknown(self, what: str, word: str) -> None:
+        words = f"{what} {word.strip()[:100]}"
+        self.unknown[words] = self.unknown.get(words, 0) + 1
+
     def _open(self, values: Values, meta: Meta) -> None:
-        self.severity = SEVERITIES.get(values["priority"].strip(), self.severity)
+        self.severity = self._severity(values)
         self.shown = shown = labels(values)
         self.labelled = tuple(map(values.get, LABELS))
         words = [shown.get(f"source_{part}") for part in ("category", "subcategory", "symptom")]
@@ -179,7 +197,7 @@ class _Story:
         if (changed := labels(values)) != self.shown:
             self.shown = changed
             self.events.append(e.DetailsCorrected(**meta, labels=changed, reason=reason))
-        severity = SEVERITIES.get(values["priority"].strip(), self.severity)
+        severity = self._severity(values)
         if severity != self.severity:
             target = RESPONSE_TARGETS_S[severity]
             previous, self.severity = self.severity, severity

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
 
-from domain.decisions import EARLIEST
+from commands.importers.story import possible
 from domain.words import Severity
 
 Values = dict[str, str]
@@ -15,14 +15,21 @@ MISSING = "?"
 
 REQUIRED = ("number", "incident_state", "opened_at", "sys_updated_at", "priority")
 
-SEVERITIES: dict[str, Severity] = {
-    "1 - Critical": "critical",
-    "2 - High": "high",
-    "3 - Moderate": "medium",
-    "4 - Low": "low",
-    "5 - Planning": "low",
+_RANKS: dict[str, Severity] = {
+    **{"1": "critical", "2": "high", "3": "medium", "4": "low", "5": "low"},
+    **{"critical": "critical", "high": "high", "moderate": "medium", "medium": "medium", "low": "low"},
+    "planning": "low",
 }
-"""Another priority leaves the severity as it is, `medium` at first; the file's word stays in a label anyway."""
+_RANK = re.compile(r"p?([1-5])(?: *-.*)?|([a-z]+)")
+
+
+@lru_cache(maxsize=256)
+def severity_of(priority: str) -> Severity | None:
+    """From `1 - Critical`, `1`, `P1` or `Critical`. Another priority leaves the severity as it is, `medium` at
+    first; the file's word stays in a label anyway."""
+    found = _RANK.fullmatch(priority.strip().lower())
+    return _RANKS.get(found[1] or found[2]) if found else None
+
 
 LABELS = {
     "number": "source_number",
@@ -70,23 +77,34 @@ def when(text: str) -> datetime | None:
         instant = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
-    return instant if instant >= EARLIEST else None
+    return instant if possible(instant) else None
+
+
+Kind = Literal["new", "working", "resolved", "closed", "unknown"]
+_KINDS: dict[str, Kind] = {
+    **{"new": "new", "resolved": "resolved", "closed": "closed", "canceled": "closed", "cancelled": "closed"},
+    **{"active": "working", "in progress": "working", "work in progress": "working", "on hold": "working"},
+    **{"1": "new", "2": "working", "3": "working", "4": "working", "5": "working"},
+    **{"6": "resolved", "7": "closed", "8": "closed"},
+}
+"""The numbers are ServiceNow's own choice values; 3 to 5 are kinds of waiting."""
 
 
 @lru_cache(maxsize=256)
-def kind(state: str) -> Literal["new", "working", "resolved", "closed", "unknown"]:
+def kind(state: str) -> Kind:
     """What a state means for the incident. `-100` and words that we do not know mean nothing."""
-    match state:
-        case "New":
-            return "new"
-        case "Resolved":
-            return "resolved"
-        case "Closed":
-            return "closed"
-        case _ if state == "Active" or state.startswith("Awaiting "):
-            return "working"
-        case _:
-            return "unknown"
+    word = state.strip().lower()
+    return "working" if word.startswith("awaiting ") else _KINDS.get(word, "unknown")
+
+
+FINAL = frozenset(("closed_code", "resolved_by", "resolved_at", "closed_at"))
+"""An export has the last value of these on every row, so that they differ from export to export."""
+
+
+@lru_cache(maxsize=256)
+def own_columns(columns: tuple[str, ...]) -> list[str]:
+    """Those that say something of the row itself, in an order that does not hang on the file's."""
+    return sorted(column for column in columns if column not in FINAL)
 
 
 def known(values: Values, column: str) -> str | None:

@@ -15,7 +15,7 @@ from commands.importers import Imported, LeftOut, Unreadable
 from commands.importers import Item as Result
 from commands.importers.json_items import Item
 from commands.importers.records import read_records
-from commands.importers.story import Story, dicts_of, instant, labels_of, names_of, text
+from commands.importers.story import ENDED, OPENED, Story, dicts_of, instant, labels_of, names_of, text
 from domain.words import Severity
 
 SOURCE = "statuspage"
@@ -72,7 +72,7 @@ def _read(item: Item, organization_id: UUID) -> Iterator[Result]:
         if begun is None:
             yield Unreadable(item.place, f"{reference[:100]} has neither updates nor a time")
             return
-        updates = [_Update("opened", begun, text(incident.get("status")), "")]
+        updates = [_Update(OPENED, begun, text(incident.get("status")), "")]
     yield _told(incident, reference, updates, organization_id)
 
 
@@ -99,7 +99,7 @@ def _told(incident: dict[str, Any], reference: str, updates: list[_Update], orga
         if ended is None:
             story.left_open = True
         else:
-            story.row("resolved", ended)
+            story.row(ENDED, ended)
             story.resolve()
     return story.told()
 

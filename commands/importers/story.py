@@ -19,6 +19,9 @@ MOST_LABELS = 100
 LONGEST_DESCRIPTION = 100_000
 """Characters, as commands may have them. What is longer is kept whole in an update."""
 
+OPENED, ACKNOWLEDGED, ENDED = OWN_ROWS = ("opened", "acknowledged", "ended")
+"""Keys of the rows that tell what an incident says of itself, where no row of the file does."""
+
 _ACTOR = e.Actor(kind="system")
 
 
@@ -162,7 +165,7 @@ class Story:
         """A text that the other program made, with the people that are known so far named by their ids."""
         for id, name in sorted(self.people.items(), key=lambda each: -len(each[1])):
             if len(name) > 1:
-                text = text.replace(name, f"person {id.hex[:8]}")
+                text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"person {id.hex[:8]}", text)
         return text
 
     def told(self) -> Imported:
@@ -188,7 +191,12 @@ def instant(value: Any) -> datetime | None:
         at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return at if at >= EARLIEST and at.year < 9999 else None
+    return at if possible(at) else None
+
+
+def possible(at: datetime) -> bool:
+    """Whether something can have happened then: since 1970, and so that durations can be added to it."""
+    return at >= EARLIEST and at.year < 9999
 
 
 def text(value: Any) -> str:
@@ -207,6 +215,13 @@ def dict_of(value: Any) -> dict[str, Any]:
 def dicts_of(value: Any) -> list[Any]:
     """A list's members, also those that are no objects, for the caller to tell; none where it is no list."""
     return value if isinstance(value, list) else []
+
+
+def listed(value: Any, *names: str) -> list[Any]:
+    """A list, or the one that an object holds under one of the names, as an answer of an API does."""
+    if isinstance(value, dict):
+        return next((each for name in names if isinstance(each := value.get(name), list)), [value])
+    return dicts_of(value)
 
 
 def labels_of(values: Iterable[tuple[str, Any]]) -> dict[str, str]:

@@ -136,3 +136,10 @@ def test_what_cannot_be_read_is_told() -> None:
         (3, "P2 has neither log entries nor a time"),
     ]
     assert len(imported(items)) == 1
+
+
+def test_a_name_is_replaced_as_a_word_only() -> None:
+    al = {"id": "PAL", "type": "user_reference", "summary": "Al"}
+    item = one(TRIGGER, entry("snooze", 3, agent=al, summary="Alert snoozed by Al."))
+    (body,) = bodies(item)
+    assert body.startswith("Alert snoozed by person ")
