@@ -49,12 +49,16 @@ def parse(place: int, raw: bytes) -> Iterator[Item | Unreadable]:
         yield Unreadable(place, "no JSON object")
 
 
+def _quoted(names: Collection[str]) -> set[bytes]:
+    return {b'"' + name.encode() + b'"' for name in names}
+
+
 def read_document(
     chunks: Chunks, wrappers: Collection[str], beside: Collection[str] = ()
 ) -> Iterator[Item | Unreadable]:
     """The items of a document. wrappers: names under which an object may hold the array of items; beside: names
     of further arrays of items in such an object."""
-    scanner = _Scanner(*({b'"' + name.encode() + b'"' for name in names} for names in (wrappers, beside)))
+    scanner = _Scanner(_quoted(wrappers), _quoted(beside))
     for chunk in chunks:
         yield from scanner.feed(chunk)
         if scanner.lost:

@@ -53,6 +53,7 @@ def missing(item: Imported, stored: Sequence[Recorded]) -> Missing:
         if row in there:
             continue
         passed = n <= last
+        more: list[e.IncidentEvent]
         if passed:
             more = [_in_words(event) for event in told if row not in same or _says_more(event, incident)]
         else:
