@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import httpx
+import hypothesis
 import psycopg
 import pytest
 from kafkanode import Kafka, or_skip
@@ -13,6 +14,10 @@ from running import Product, free_port
 
 from fandesk.embedded import EmbeddedPostgres
 from fandesk.migrate import migrate
+
+# A slow machine is no defect of the product.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
