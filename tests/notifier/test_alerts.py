@@ -91,7 +91,7 @@ def test_300_mixed_incidents_reach_three_people_each_once(alerts: Alerting) -> N
             assert team.deliveries(incident) == []
     # where the machine is so busy that requests of one second arrive with those of the next, Meta refuses some
     late = Counter(each["code"] for each in alerts.sandbox.refusals()[refused:])
-    assert set(late) <= {130429, 131056} and late.total() < 20, late
+    assert set(late) <= {130429, 131056} and late.total() < len(urgent), late
 
 
 def test_a_severity_raised_to_urgent_alerts_once(alerts: Alerting) -> None:
@@ -238,7 +238,7 @@ def test_history_that_is_imported_wakes_nobody(alerts: Alerting, tmp_path: Path)
         home = Team(alerts, row["id"], http)
         home.add("Home")
         try:
-            alerts.product.cli("import", "servicenow", str(log))
+            alerts.product.cli("import", "servicenow", str(log), "--organization", home.id)
             found = home.get("/incidents", limit=200)["items"]
             assert {"critical", "high"} <= {each["severity"] for each in found if each["status"] != "resolved"}
             live = home.trigger("critical", "After it")
