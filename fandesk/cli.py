@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from commands.importers import NotThisFormat
+from commands.importers.apart import ReaderDied
 from fandesk import compose, first_start
 from fandesk.account import EmbeddedPostgresError
 from fandesk.apply_cli import apply_command
@@ -64,6 +65,7 @@ REFUSALS = (
     RebuildRefused,
     HalfFailed,
     NotThisFormat,
+    ReaderDied,
     NothingToImportInto,
     NotExported,
     NoData,
